@@ -1,0 +1,1 @@
+//! The house plan of the server: one line per room, in the order a message flows.
