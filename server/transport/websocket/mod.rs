@@ -1,0 +1,5 @@
+//! The bidirectional WebSocket transport.
+
+pub mod assembler;
+pub mod deflate;
+pub mod frame;
