@@ -373,12 +373,10 @@ mod reading {
             JsonErrorKind::TooDeep
         );
         let raw =
-            |depth: usize| format!(r#"{{"data":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+            |depth: usize| format!(r#"{{"data":{}1{}}}"#, "[".repeat(depth), "]".repeat(depth));
         assert!(client::RpcRequest::decode_json(raw(10_000).as_bytes()).is_ok());
-        assert_eq!(
-            fault::<client::RpcRequest>(raw(10_001).as_bytes()),
-            JsonErrorKind::TooDeep
-        );
+        let too_deep = client::RpcRequest::decode_json(raw(10_001).as_bytes());
+        assert!(too_deep.is_err_and(|error| error.kind() == JsonErrorKind::TooDeep));
         assert!(!is_valid("[".repeat(1_000_000).as_bytes()));
     }
 
