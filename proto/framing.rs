@@ -81,12 +81,7 @@ enum State {
 
 impl<M> Messages<M> {
     fn new(protocol: Protocol, frame: Bytes) -> Self {
-        Self {
-            protocol,
-            rest: frame,
-            state: State::Start,
-            message: PhantomData,
-        }
+        Self { protocol, rest: frame, state: State::Start, message: PhantomData }
     }
 }
 
@@ -102,16 +97,10 @@ impl<M: Message + JsonDecode + Default> Iterator for Messages<M> {
                     let (message, _) = M::decode_json_prefix_shared(&line)?;
                     Ok(message)
                 }),
-                Protocol::Protobuf => {
-                    next_delimited(&mut self.rest).and_then(|body| Ok(M::decode(body)?))
-                }
+                Protocol::Protobuf => next_delimited(&mut self.rest).and_then(|body| Ok(M::decode(body)?)),
             },
         };
-        self.state = if result.is_ok() {
-            State::Middle
-        } else {
-            State::Failed
-        };
+        self.state = if result.is_ok() { State::Middle } else { State::Failed };
         Some(result)
     }
 }
@@ -137,10 +126,7 @@ fn next_delimited(rest: &mut Bytes) -> Result<Bytes, FrameError> {
     let declared = prost::encoding::decode_varint(rest).map_err(|_| FrameError::MalformedLength)?;
     match usize::try_from(declared) {
         Ok(length) if length <= rest.len() => Ok(rest.split_to(length)),
-        _ => Err(FrameError::LengthExceedsFrame {
-            declared,
-            available: rest.len(),
-        }),
+        _ => Err(FrameError::LengthExceedsFrame { declared, available: rest.len() }),
     }
 }
 
@@ -172,9 +158,7 @@ pub fn try_append<M: Message + JsonEncode>(
         Protocol::Json => {
             let start = frame.len();
             separate(frame);
-            message
-                .try_encode_json(frame)
-                .inspect_err(|_| frame.truncate(start))
+            message.try_encode_json(frame).inspect_err(|_| frame.truncate(start))
         }
         Protocol::Protobuf => {
             append_protobuf(frame, message);
