@@ -6,4 +6,8 @@ pub mod broker;
 pub mod channel;
 pub mod node;
 pub mod presence;
+pub mod protocol;
+pub mod reactor;
 pub mod seams;
+pub mod session;
+pub mod transport;

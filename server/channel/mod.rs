@@ -1,1 +1,2 @@
 //! What is allowed: names, namespaces, permissions, filters.
+pub mod filter;

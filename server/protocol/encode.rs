@@ -27,17 +27,7 @@ pub struct NotJson;
 /// # Errors
 /// [`NotJson`] when a payload in it is no JSON; `out` is then as before.
 pub fn encode_reply(reply: &client::Reply, encoding: Encoding, out: &mut Vec<u8>) -> Result<(), NotJson> {
-    match encoding {
-        Encoding::Json => {
-            let start = out.len();
-            reply.encode_json(out);
-            check(out, start, carries_payload(reply))
-        }
-        Encoding::Protobuf => {
-            write_delimited(reply, out);
-            Ok(())
-        }
-    }
+    encode(reply, encoding, out)
 }
 
 /// Appends a push: bare for unidirectional connections, wrapped in a reply for others.
@@ -50,21 +40,10 @@ pub fn encode_push(
     unidirectional: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), NotJson> {
-    if !unidirectional {
-        let reply = client::Reply { push: Some(Box::new(push)), ..Default::default() };
-        return encode_reply(&reply, encoding, out);
+    if unidirectional {
+        return encode(&push, encoding, out);
     }
-    match encoding {
-        Encoding::Json => {
-            let start = out.len();
-            push.encode_json(out);
-            check(out, start, true)
-        }
-        Encoding::Protobuf => {
-            write_delimited(&push, out);
-            Ok(())
-        }
-    }
+    encode(&client::Reply { push: Some(Box::new(push)), ..Default::default() }, encoding, out)
 }
 
 /// Appends a ping: an empty reply or push.
@@ -75,28 +54,16 @@ pub fn encode_ping(encoding: Encoding, out: &mut Vec<u8>) {
     }
 }
 
-fn write_delimited(message: &impl Message, out: &mut Vec<u8>) {
-    let length = message.encoded_len();
-    out.reserve(length + 5);
-    // A vector grows as needed, so neither call can fail for want of room.
-    prost::encoding::encode_varint(length as u64, out);
-    message.encode_raw(out);
-}
-
-/// Whether bytes from elsewhere are spliced into the message, so that it must be validated.
-fn carries_payload(reply: &client::Reply) -> bool {
-    reply.push.is_some()
-        || reply.connect.is_some()
-        || reply.subscribe.is_some()
-        || reply.presence.is_some()
-        || reply.history.is_some()
-        || reply.rpc.is_some()
-}
-
-fn check(out: &mut Vec<u8>, start: usize, needed: bool) -> Result<(), NotJson> {
-    if needed && serde_json::from_slice::<serde::de::IgnoredAny>(&out[start..]).is_err() {
-        out.truncate(start);
-        return Err(NotJson);
+fn encode(message: &(impl Message + JsonEncode), encoding: Encoding, out: &mut Vec<u8>) -> Result<(), NotJson> {
+    match encoding {
+        Encoding::Json => message.try_encode_json(out).map_err(|_| NotJson),
+        Encoding::Protobuf => {
+            let length = message.encoded_len();
+            out.reserve(length + prost::length_delimiter_len(length));
+            // A vector grows as needed, so there is no failure to report.
+            let written = message.encode_length_delimited(out);
+            debug_assert!(written.is_ok());
+            Ok(())
+        }
     }
-    Ok(())
 }

@@ -38,10 +38,6 @@ impl Outbox {
         self.bytes
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
-    }
-
     /// Bytes that wait.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

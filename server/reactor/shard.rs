@@ -228,6 +228,8 @@ impl Shard {
             let mut early = early;
             self.on_bytes(key, &mut early);
         }
+        // A TLS session may hold bytes already, and then no event announces them.
+        self.read_later(key);
     }
 
     /// Reads until the socket has nothing more, its turn is over, or its session is busy.

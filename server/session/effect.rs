@@ -65,16 +65,13 @@ pub enum Effect {
     Register,
     /// Remove the connection from its user.
     Forget,
-    /// End other connections of this user.
-    EndOtherConnections(Close),
     /// The peer answered a ping.
     PongReceived,
+    /// The connect command was answered with an error: accept nothing more and let the peer close.
+    Refuse,
     /// End the connection.
     Close(Close),
 }
-
-/// What comes out of the session for a test to read.
-pub type Output = Effect;
 
 /// Something only the backend knows.
 #[derive(Debug)]

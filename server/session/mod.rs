@@ -19,13 +19,11 @@ mod server_side;
 mod settings;
 mod subscribe;
 mod subscriptions;
-#[cfg(test)]
-mod tests;
 mod unsubscribe;
 
 pub use effect::{
     Activation, Answer, AuthError, Close, ConnectClaims, Delta, Departure, Effect, JoinError, JoinFlags, JoinPlan,
-    Joined, Output, Question, Recovery, Send, SubscribeClaims, Ticket, TokenSubscription,
+    Joined, Question, Recovery, Send, SubscribeClaims, Ticket, TokenSubscription,
 };
 pub use policy::{Grant, Overrides, Policy, SubscribeAsk, SubscribeDecision};
 pub use settings::{PersonalChannel, Settings};
@@ -50,6 +48,8 @@ pub struct Transport {
     pub emulation: bool,
     /// The transport pings by itself (WebSocket frames); the session sends no pings.
     pub native_ping: bool,
+    /// Payloads of subscriptions with deltas are written as text, because messages are JSON.
+    pub text_payloads: bool,
 }
 
 /// What the HTTP request that opened the connection says about its user.
@@ -69,6 +69,8 @@ pub struct Context<'a> {
     pub policy: &'a Policy,
     /// A random number in `[0, 1)`, new for each input.
     pub chance: f64,
+    /// How many connections a user has on this node.
+    pub connections_of: &'a dyn Fn(&str) -> usize,
     /// Where effects go.
     pub effects: &'a mut VecDeque<Effect>,
 }
@@ -106,6 +108,8 @@ enum Phase {
     New,
     /// The connect command is being decided.
     Connecting,
+    /// Authenticated and registered; server-side subscriptions are being joined.
+    Admitted,
     /// Authenticated.
     Ready,
     /// The connect command was answered with an error; nothing more is accepted.
@@ -142,7 +146,7 @@ struct Cold {
     session: Option<Uuid>,
     /// Meta information from the token, for proxies; never sent to clients.
     meta: Bytes,
-    /// Close with this when the answer under way arrives.
+    /// Headers from the connect command.
     headers: std::collections::BTreeMap<String, String>,
 }
 
@@ -237,7 +241,7 @@ impl Session {
         match self.phase {
             Phase::Closed => return,
             Phase::Ready | Phase::New => {}
-            Phase::Connecting | Phase::Refused => return self.close(DisconnectCode::BadRequest, cx),
+            Phase::Connecting | Phase::Admitted | Phase::Refused => return self.close(DisconnectCode::BadRequest, cx),
         }
         let id = command.id;
         if self.phase == Phase::New && command.connect.is_none() {
@@ -328,14 +332,14 @@ impl Session {
         if self.phase == Phase::Closed {
             return;
         }
-        let authenticated = self.phase == Phase::Ready;
+        let registered = matches!(self.phase, Phase::Ready | Phase::Admitted);
         self.phase = Phase::Closed;
         self.timers.clear();
         for subscription in self.subscriptions.drain() {
             let departure = self.departure(&subscription);
             cx.emit(Effect::Leave(departure));
         }
-        if authenticated {
+        if registered {
             cx.emit(Effect::Forget);
         }
         cx.emit(Effect::Close(close));
@@ -350,6 +354,11 @@ impl Session {
     fn ticket(&mut self) -> Ticket {
         self.next_ticket = self.next_ticket.wrapping_add(1);
         Ticket(self.next_ticket)
+    }
+
+    /// Who this client is, without channel information.
+    pub fn identity(&self) -> Arc<crate::broker::ClientInfo> {
+        self.client_info(&Bytes::new())
     }
 
     /// Who this client is, for presence, join, leave and publications.

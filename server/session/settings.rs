@@ -1,5 +1,8 @@
 //! Limits and switches of sessions, resolved from the section `client` of the configuration.
 
+use super::Close;
+use gyre_proto::codes::ClientErrorCode;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The channel a user is subscribed to without asking.
@@ -54,4 +57,13 @@ pub struct Settings {
     pub personal_channel: Option<PersonalChannel>,
     /// Method of the built-in RPC that answers empty; none when off.
     pub rpc_ping: Option<String>,
+    /// What a connect error becomes on unidirectional transports, where it differs from the usual.
+    pub unidirectional_closes: BTreeMap<u32, Close>,
+}
+
+impl Settings {
+    /// The configured close for a connect error on a unidirectional transport.
+    pub fn unidirectional_close(&self, code: ClientErrorCode) -> Option<Close> {
+        self.unidirectional_closes.get(&(code as i32 as u32)).cloned()
+    }
 }

@@ -7,7 +7,6 @@ use super::{
 use crate::broker::{BrokerError, StreamPosition};
 use crate::channel::filter::Filter;
 use crate::protocol::delta_publications;
-use bytes::Bytes;
 use gyre_proto::client;
 use gyre_proto::codes::{ClientErrorCode, DisconnectCode};
 use std::sync::Arc;
@@ -309,10 +308,6 @@ impl Session {
             let info = self.client_info(&info);
             cx.emit(Effect::AnnounceJoin(channel_name, info));
         }
-    }
-
-    pub(super) fn channel_info(&self, channel: &str) -> Bytes {
-        self.subscriptions.get(channel).map(|subscription| subscription.info()).unwrap_or_default()
     }
 }
 

@@ -84,16 +84,15 @@ pub fn feed(
             break;
         }
     }
-    let rest = &bytes[at..];
-    if !rest.is_empty() {
-        let state = partial.get_or_insert_default();
-        state.bytes = match kept {
+    if at < bytes.len() {
+        let rest = match kept {
             Some(mut joined) => {
                 joined.drain(..at);
                 joined
             }
-            None => rest.to_vec(),
+            None => input[at..].to_vec(),
         };
+        partial.get_or_insert_default().bytes = rest;
     } else if partial.as_ref().is_some_and(|state| state.started.is_none()) {
         *partial = None;
     }
