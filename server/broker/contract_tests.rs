@@ -215,7 +215,8 @@ impl<B: Bench> Stage<B> {
     }
 
     async fn heard_text(&self) -> String {
-        text(&self.heard_publication().await)
+        let publication = self.heard_publication().await;
+        text(&publication)
     }
 }
 
