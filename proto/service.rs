@@ -146,4 +146,4 @@ fn finish_grpc<R: ApiResponse>(mode: ErrorMode, response: R) -> Result<tonic::Re
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
