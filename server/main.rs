@@ -10,6 +10,18 @@ impl reactor::TokenAuthority for T {
         broker::MaybeReady::ready(Err(session::AuthError::Invalid))
     }
 }
+struct P;
+use gyre_proto::codes::ClientErrorCode as C;
+impl session::Policy for P {
+    fn subscribe(&self, ask: &session::SubscribeAsk<'_>) -> Result<session::SubscribeDecision, C> { Ok(session::SubscribeDecision::Granted(Box::new(self.server_grant(ask.channel, &Default::default())?))) }
+    fn token_grant(&self, channel: &str, _claims: &session::SubscribeClaims) -> Result<session::Grant, C> { self.server_grant(channel, &Default::default()) }
+    fn server_grant(&self, channel: &str, _o: &session::Overrides) -> Result<session::Grant, C> { let r = channel.contains(':'); Ok(session::Grant { recovery: r, positioning: r, ..Default::default() }) }
+    fn connect_grant(&self, _c: &str, _user: &str) -> Result<Option<session::Grant>, C> { Ok(None) }
+    fn personal_channel(&self, namespace: &str, user: &str) -> String { format!("{namespace}#{user}") }
+    fn publish(&self, channel: &str, _user: &str, _s: bool, _d: &[u8]) -> Result<broker::PublishOptions, C> { let r = channel.contains(':'); Ok(broker::PublishOptions { history_size: if r {1000} else {0}, history_ttl: Duration::from_secs(300), ..Default::default() }) }
+    fn presence(&self, _c: &str, _u: &str, _s: bool) -> Result<(), C> { Ok(()) }
+    fn history(&self, _c: &str, _u: &str, _s: bool) -> Result<Duration, C> { Ok(Duration::ZERO) }
+}
 #[tokio::main]
 async fn main() {
     let clock = Arc::new(seams::SystemClock);
@@ -18,7 +30,7 @@ async fn main() {
     let s = Duration::from_secs;
     let settings = session::Settings { version: "0".into(), node: "n".into(), ping_interval: s(25), pong_timeout: s(8), stale_close_delay: s(10), expired_close_delay: s(25), expired_sub_close_delay: s(25), presence_update_interval: s(27), position_check_delay: s(40), channel_limit: 128, channel_max_length: 255, user_connection_limit: 0, include_server_time: false, history_limit: 300, recovery_limit: 300, insecure: false, allow_anonymous_without_token: true, disallow_anonymous_tokens: false, personal_channel: None, rpc_ping: None, unidirectional_closes: Default::default() };
     let limits = reactor::Limits { queue_max_size: 1<<20, outbound_budget: 1<<30, write_timeout: s(1), message_size: 65536, inflated_size: 655360, compression_min_size: 0, compression_level: 1, position_max_lag: Duration::ZERO };
-    let env = reactor::Environment { settings, policy: session::Policy, limits };
+    let env = reactor::Environment { settings, policy: Box::new(P), limits };
     let r = reactor::Reactor::new(2, env, backend, clock, tokio::runtime::Handle::current()).unwrap();
     memory.attach(r.clone());
     let l = tokio::net::TcpListener::bind(("127.0.0.1", 8000)).await.unwrap();
