@@ -4,6 +4,8 @@
 pub mod auth;
 pub mod broker;
 pub mod channel;
+pub mod net;
 pub mod node;
+pub mod observability;
 pub mod presence;
 pub mod seams;
