@@ -1,1 +1,19 @@
 //! Wire contracts of gyre.
+//!
+//! Everything here comes from the `.proto` files of this directory: messages and gRPC services,
+//! the JSON codec, HTTP transcoding, code tables, descriptors and the OpenAPI document. The
+//! hand-written part is the small runtime under the generated code; it does no I/O.
+
+mod wire {
+    #![allow(missing_docs, clippy::all, rustdoc::all)]
+    include!(concat!(env!("OUT_DIR"), "/wire.rs"));
+}
+
+pub use wire::centrifugal::centrifuge::protocol as client;
+pub use wire::centrifugal::centrifugo::{api, proxy, unistream};
+pub use wire::controlpb as control;
+pub use wire::gyre::codes;
+
+/// All contracts as an encoded `google.protobuf.FileDescriptorSet`, imports, options and comments
+/// included. Serves gRPC reflection and SDK generation.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

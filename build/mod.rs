@@ -1,0 +1,17 @@
+//! Turns the contracts into Rust: descriptors first, then one printer per kind of output.
+//!
+//! Every printer reads the same descriptors and the annotations of `options/options.proto`;
+//! none knows another's output. A contract that a printer cannot express stops the build.
+
+mod contracts;
+mod types;
+
+use std::path::PathBuf;
+
+/// Writes all generated files into `OUT_DIR`.
+pub fn run() {
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let contracts = contracts::Contracts::compile("proto");
+    std::fs::write(out.join("descriptors.bin"), contracts.encoded()).expect("write descriptors");
+    types::generate(&contracts, &out);
+}
