@@ -4,6 +4,9 @@
 //! none knows another's output. A contract that a printer cannot express stops the build.
 
 mod contracts;
+mod json;
+mod names;
+mod options;
 mod types;
 
 use std::path::PathBuf;
@@ -14,4 +17,9 @@ pub fn run() {
     let contracts = contracts::Contracts::compile("proto");
     std::fs::write(out.join("descriptors.bin"), contracts.encoded()).expect("write descriptors");
     types::generate(&contracts, &out);
+    let write = |name: &str, text: String| {
+        std::fs::write(out.join(name), text)
+            .unwrap_or_else(|error| panic!("write {name}: {error}"));
+    };
+    write("json.rs", json::generate(&contracts));
 }

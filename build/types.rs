@@ -43,6 +43,8 @@ pub fn generate(contracts: &Contracts, out: &Path) {
     tonic_prost_build::configure()
         .build_server(true)
         .build_client(true)
+        // Its `connect` constructor would collide with the proxy's method of that name.
+        .build_transport(false)
         .compile_fds_with_config(contracts.file_set_for_types(), config)
         .expect("generate messages and services");
 }

@@ -9,6 +9,10 @@ mod wire {
     include!(concat!(env!("OUT_DIR"), "/wire.rs"));
 }
 
+pub mod json;
+mod payload;
+
+pub use payload::InvalidBase64;
 pub use wire::centrifugal::centrifuge::protocol as client;
 pub use wire::centrifugal::centrifugo::{api, proxy, unistream};
 pub use wire::controlpb as control;
