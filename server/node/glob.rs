@@ -161,6 +161,6 @@ mod tests {
         for pattern in ["[", "[!", "[a", "[]", "[]a]", "[a-", "[a-b", "[a-bc]", "[z-a]", "[!]"] {
             assert!(Glob::compile(pattern).is_err(), "{pattern}");
         }
-        assert!(matches!(Glob::compile(&"{a,".repeat(100_000)), Err(GlobError::TooLarge(_))));
+        assert!(matches!(Glob::compile(&"{a,".repeat(5_000)), Err(GlobError::TooLarge(_))));
     }
 }

@@ -78,18 +78,14 @@ impl DataFormat {
     pub fn accepts(self, data: &[u8]) -> bool {
         match self {
             Self::NotEmpty => !data.is_empty(),
-            Self::Json => is_json(data),
+            Self::Json => gyre_proto::json::is_valid(data),
             Self::JsonObject => {
                 let first = data.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
-                first == Some(&b'{') && is_json(data)
+                first == Some(&b'{') && gyre_proto::json::is_valid(data)
             }
             Self::Binary => true,
         }
     }
-}
-
-fn is_json(data: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Node {
     /// Source: `proto/api/api.proto` `BroadcastRequest`.
     pub fn broadcast(
         self: &Arc<Self>,
-        channels: impl IntoIterator<Item = impl AsRef<str> + Into<Arc<str>>, IntoIter: Send + 'static>,
+        channels: impl IntoIterator<Item = impl AsRef<str> + Into<Arc<str>> + Send, IntoIter: Send + 'static>,
         request: PublishRequest,
     ) -> MaybeReady<Vec<Result<StreamPosition, NodeError>>> {
         let mut channels = channels.into_iter();
