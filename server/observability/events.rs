@@ -62,40 +62,6 @@ impl InsecureMode<'_> {
     }
 }
 
-/// A connection could not be taken from a listener.
-#[derive(Debug)]
-pub struct AcceptFailed<'a> {
-    /// Listener.
-    pub address: SocketAddr,
-    /// What the system said.
-    pub error: &'a std::io::Error,
-}
-
-impl AcceptFailed<'_> {
-    /// Tells it.
-    pub fn emit(self) {
-        let error: &dyn std::error::Error = self.error;
-        tracing::error!(error, address = %self.address, "cannot accept connections");
-    }
-}
-
-/// A peer did not complete its TLS handshake. Peers cause it, so it is debug only.
-#[derive(Debug)]
-pub struct TlsHandshakeFailed<'a> {
-    /// Peer.
-    pub peer: SocketAddr,
-    /// What went wrong.
-    pub error: &'a std::io::Error,
-}
-
-impl TlsHandshakeFailed<'_> {
-    /// Tells it.
-    pub fn emit(self) {
-        let error: &dyn std::error::Error = self.error;
-        tracing::debug!(error, peer = %self.peer, "TLS handshake failed");
-    }
-}
-
 /// A connection was refused because the node has as many as it may.
 #[derive(Debug)]
 pub struct ConnectionLimitReached {

@@ -14,8 +14,8 @@ mod process;
 mod render;
 
 pub use events::{
-    AcceptFailed, ApiCommandFailed, ApiRequestUnreadable, ConnectionLimitReached, InsecureMode, Serving,
-    Starting, TlsHandshakeFailed,
+    ApiCommandFailed, ApiRequestUnreadable, ConnectionLimitReached, InsecureMode, Serving,
+    Starting,
 };
 pub use exposition::CONTENT_TYPE as METRICS_CONTENT_TYPE;
 pub use instruments::Timing;
