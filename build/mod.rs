@@ -18,8 +18,7 @@ pub fn run() {
     std::fs::write(out.join("descriptors.bin"), contracts.encoded()).expect("write descriptors");
     types::generate(&contracts, &out);
     let write = |name: &str, text: String| {
-        std::fs::write(out.join(name), text)
-            .unwrap_or_else(|error| panic!("write {name}: {error}"));
+        std::fs::write(out.join(name), text).unwrap_or_else(|error| panic!("write {name}: {error}"));
     };
     write("json.rs", json::generate(&contracts));
 }

@@ -9,6 +9,7 @@ mod wire {
     include!(concat!(env!("OUT_DIR"), "/wire.rs"));
 }
 
+pub mod framing;
 pub mod json;
 mod payload;
 

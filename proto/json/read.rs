@@ -80,12 +80,7 @@ impl<'a> Reader<'a> {
     fn new(input: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(input)
             .map_err(|error| JsonError::new(Kind::InvalidUtf8, error.valid_up_to()))?;
-        Ok(Self {
-            text,
-            position: 0,
-            source: None,
-            depth: 0,
-        })
+        Ok(Self { text, position: 0, source: None, depth: 0 })
     }
 
     fn top_level<M: ReadFields + Default>(&mut self) -> Result<M, JsonError> {
@@ -177,9 +172,8 @@ impl<'a> Reader<'a> {
         }
         let start = self.position;
         let encoded = self.string_value()?;
-        let decoded = STANDARD
-            .decode(encoded.as_bytes())
-            .map_err(|_| JsonError::new(Kind::InvalidBase64, start))?;
+        let decoded =
+            STANDARD.decode(encoded.as_bytes()).map_err(|_| JsonError::new(Kind::InvalidBase64, start))?;
         Ok(decoded.into())
     }
 
@@ -233,10 +227,7 @@ impl<'a> Reader<'a> {
             return Ok(0.0);
         }
         let start = self.position;
-        let value: f64 = self
-            .number()?
-            .parse()
-            .map_err(|_| JsonError::new(Kind::InvalidNumber, start))?;
+        let value: f64 = self.number()?.parse().map_err(|_| JsonError::new(Kind::InvalidNumber, start))?;
         if value.is_infinite() {
             return Err(JsonError::new(Kind::OutOfRange("a double"), start));
         }
@@ -260,15 +251,10 @@ impl<'a> Reader<'a> {
         let start = self.position;
         let number = self.number()?;
         // The grammar of numbers is checked; an integer has neither fraction nor exponent.
-        if number
-            .bytes()
-            .any(|byte| matches!(byte, b'.' | b'e' | b'E'))
-        {
+        if number.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
             return Err(JsonError::new(Kind::WrongType("an integer"), start));
         }
-        number
-            .parse()
-            .map_err(|_| JsonError::new(Kind::OutOfRange(name), start))
+        number.parse().map_err(|_| JsonError::new(Kind::OutOfRange(name), start))
     }
 
     fn number(&mut self) -> Result<&'a str, JsonError> {
@@ -293,9 +279,9 @@ impl<'a> Reader<'a> {
             loop {
                 let key = self.key()?;
                 match field_index(names, &key) {
-                    Some(index) => target
-                        .read_field(index, self)
-                        .map_err(|error| error.in_field(names[index]))?,
+                    Some(index) => {
+                        target.read_field(index, self).map_err(|error| error.in_field(names[index]))?
+                    }
                     None => {
                         let start = self.next_value();
                         self.position = scan::value_end(self.bytes(), start)?;
@@ -331,11 +317,7 @@ impl<'a> Reader<'a> {
         let stop = scan::string_end(self.bytes(), start)?;
         self.position = stop.end + 1;
         let content = &self.text[start..stop.end];
-        Ok(if stop.escaped {
-            Cow::Owned(unescape(content))
-        } else {
-            Cow::Borrowed(content)
-        })
+        Ok(if stop.escaped { Cow::Owned(unescape(content)) } else { Cow::Borrowed(content) })
     }
 
     /// Consumes `null` if it is next; afterwards `position` is at the value that is next.
@@ -463,7 +445,5 @@ fn unescape(content: &str) -> String {
 }
 
 fn hex(digits: &str) -> u32 {
-    digits.chars().fold(0, |value, digit| {
-        value << 4 | digit.to_digit(16).unwrap_or(0)
-    })
+    digits.chars().fold(0, |value, digit| value << 4 | digit.to_digit(16).unwrap_or(0))
 }
