@@ -1,6 +1,7 @@
 //! The house plan of the server: one line per room, in the order a message flows.
 //! `ARCHITECTURE.md` walks through them.
 
+pub mod api;
 pub mod auth;
 pub mod broker;
 pub mod channel;

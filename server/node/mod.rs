@@ -103,6 +103,14 @@ impl Node {
         &self.parts.clock
     }
 
+    /// What subscriptions to a channel are.
+    ///
+    /// # Errors
+    /// `BadRequest` when the channel is empty; `UnknownChannel`.
+    pub fn kind(&self, channel: &str) -> Result<ChannelKind, NodeError> {
+        Ok(self.named_options(channel)?.kind)
+    }
+
     /// Options of a channel that must exist.
     fn options(&self, channel: &str) -> Result<Arc<ChannelOptions>, NodeError> {
         self.parts.namespaces.options(channel).ok_or_else(|| NodeError::UnknownChannel(channel.to_owned()))
