@@ -3,10 +3,13 @@
 //! Every printer reads the same descriptors and the annotations of `options/options.proto`;
 //! none knows another's output. A contract that a printer cannot express stops the build.
 
+mod codes;
+mod comments;
 mod contracts;
 mod json;
 mod names;
 mod options;
+mod service;
 mod types;
 
 use std::path::PathBuf;
@@ -21,4 +24,6 @@ pub fn run() {
         std::fs::write(out.join(name), text).unwrap_or_else(|error| panic!("write {name}: {error}"));
     };
     write("json.rs", json::generate(&contracts));
+    write("codes.rs", codes::generate(&contracts));
+    write("service.rs", service::generate(&contracts));
 }

@@ -11,7 +11,13 @@ mod wire {
 
 pub mod framing;
 pub mod json;
+pub mod legacy;
 mod payload;
+pub mod service;
+
+mod code_tables {
+    include!(concat!(env!("OUT_DIR"), "/codes.rs"));
+}
 
 pub use payload::InvalidBase64;
 pub use wire::centrifugal::centrifuge::protocol as client;

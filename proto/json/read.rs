@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -66,6 +67,38 @@ pub trait JsonDecode: ReadFields + Default {
 
 impl<M: ReadFields + Default> JsonDecode for M {}
 
+/// Messages that follow one another in a text, white space between them or not.
+///
+/// Yields at most one error, after which nothing follows.
+pub struct Sequence<'a, M> {
+    reader: Reader<'a>,
+    failed: bool,
+    message: PhantomData<fn() -> M>,
+}
+
+impl<'a, M> Sequence<'a, M> {
+    /// The messages of a text.
+    ///
+    /// # Errors
+    /// [`JsonError`] if the text is not UTF-8.
+    pub fn new(input: &'a [u8]) -> Result<Self, JsonError> {
+        Ok(Self { reader: Reader::new(input)?, failed: false, message: PhantomData })
+    }
+}
+
+impl<M: ReadFields + Default> Iterator for Sequence<'_, M> {
+    type Item = Result<M, JsonError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed || self.reader.peek().is_none() {
+            return None;
+        }
+        let result = self.reader.top_level();
+        self.failed = result.is_err();
+        Some(result)
+    }
+}
+
 /// A cursor over JSON text. Methods read one value each and, unless they say otherwise, take
 /// `null` for the zero value.
 pub struct Reader<'a> {
@@ -107,6 +140,17 @@ impl<'a> Reader<'a> {
     /// Reads a message as an element of a list or map; `null` is the empty message.
     pub fn element<M: ReadFields + Default>(&mut self) -> Result<M, JsonError> {
         Ok(self.message()?.unwrap_or_default())
+    }
+
+    /// Whether the next value is a string.
+    pub fn at_string(&mut self) -> bool {
+        self.peek() == Some(b'"')
+    }
+
+    /// An error that says what the value just read should have been.
+    #[cold]
+    pub fn wrong_value(&self, expected: &'static str) -> JsonError {
+        self.error(Kind::WrongType(expected))
     }
 
     /// Reads a list with `item`.
