@@ -1,10 +1,13 @@
 //! The house plan of the server: one line per room, in the order a message flows.
 //! `ARCHITECTURE.md` walks through them.
 
+pub mod api;
 pub mod auth;
 pub mod broker;
 pub mod channel;
+pub mod net;
 pub mod node;
+pub mod observability;
 pub mod presence;
 pub mod protocol;
 pub mod reactor;
