@@ -177,10 +177,7 @@ pub struct Infallibly(Reply);
 impl Future for Infallibly {
     type Output = Result<Response<Body>, Infallible>;
 
-    fn poll(
-        mut self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
         self.0.as_mut().poll(context).map(Ok)
     }
 }

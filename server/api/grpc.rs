@@ -17,7 +17,8 @@ use tonic::codec::CompressionEncoding::Gzip;
 use tonic::server::NamedService;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
-use tonic_web::GrpcWebService;
+use tonic_web::GrpcWebLayer;
+use tower::Layer;
 use tower::util::BoxCloneSyncService;
 use tower_service::Service as _;
 
@@ -102,7 +103,7 @@ impl GrpcFront {
         let web = kind(request.headers()) == Some(Kind::Web);
         let request = request.map(TonicBody::new);
         let response = if web {
-            GrpcWebService::new(Calls(self)).call(request).await
+            GrpcWebLayer::new().layer(Calls(self)).call(request).await
         } else {
             Calls(self).call(request).await
         };
@@ -123,7 +124,9 @@ impl GrpcFront {
             (name, _) if name == <HealthServer<HealthService> as NamedService>::NAME => {
                 self.health.call(request).await
             }
-            ("grpc.reflection.v1.ServerReflection", Some(mut reflection)) => reflection.v1.call(request).await,
+            ("grpc.reflection.v1.ServerReflection", Some(mut reflection)) => {
+                reflection.v1.call(request).await
+            }
             ("grpc.reflection.v1alpha.ServerReflection", Some(mut reflection)) => {
                 reflection.v1alpha.call(request).await
             }

@@ -22,3 +22,6 @@ pub use grpc::{GrpcError, GrpcFront, GrpcHealth, GrpcSettings};
 pub use http::{HttpApi, HttpApiSettings};
 pub use placement::{EndpointGroups, Placement, PlacementSettings, TlsChoice, place};
 pub use service::Service;
+
+#[cfg(test)]
+mod tests;

@@ -81,10 +81,8 @@ pub struct EndpointGroups {
 
 /// Plans the listeners: the external one first, then the internal one if it is another and serves anything.
 pub fn place(settings: &PlacementSettings) -> Vec<Placement> {
-    let internal_host = match &*settings.internal_address {
-        "" => &settings.address,
-        address => address,
-    };
+    let internal_host =
+        if settings.internal_address.is_empty() { &settings.address } else { &settings.internal_address };
     let internal_port = settings.internal_port.unwrap_or(settings.port);
     let shared = *internal_host == settings.address && internal_port == settings.port;
 
@@ -151,10 +149,12 @@ mod tests {
         let listeners =
             place(&PlacementSettings { internal_port: Some(9000), address: "10.0.0.1".into(), ..settings() });
         let external = EndpointGroups { connections: true, ..Default::default() };
-        let internal =
-            EndpointGroups { api: true, health: true, prometheus: true, ..Default::default() };
+        let internal = EndpointGroups { api: true, health: true, prometheus: true, ..Default::default() };
         assert_eq!(listeners[0].groups, external);
-        assert_eq!((&*listeners[1].host, listeners[1].port, listeners[1].groups), ("10.0.0.1", 9000, internal));
+        assert_eq!(
+            (&*listeners[1].host, listeners[1].port, listeners[1].groups),
+            ("10.0.0.1", 9000, internal)
+        );
     }
 
     #[test]

@@ -16,7 +16,11 @@ pub fn empty(status: StatusCode) -> Response<Body> {
 /// A status and its name as text.
 pub fn text(status: StatusCode) -> Response<Body> {
     let name = status.canonical_reason().unwrap_or_default();
-    with_headers(status, [(CONTENT_TYPE, TEXT), (X_CONTENT_TYPE_OPTIONS, NO_SNIFF)], format!("{name}\n").into())
+    with_headers(
+        status,
+        [(CONTENT_TYPE, TEXT), (X_CONTENT_TYPE_OPTIONS, NO_SNIFF)],
+        format!("{name}\n").into(),
+    )
 }
 
 /// No such path.
@@ -32,7 +36,8 @@ pub fn json(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
 
 /// Something of a given type.
 pub fn page(content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
-    let headers = [(CONTENT_TYPE, HeaderValue::from_static(content_type)), (X_CONTENT_TYPE_OPTIONS, NO_SNIFF)];
+    let headers =
+        [(CONTENT_TYPE, HeaderValue::from_static(content_type)), (X_CONTENT_TYPE_OPTIONS, NO_SNIFF)];
     with_headers(StatusCode::OK, headers, body.into())
 }
 

@@ -135,7 +135,10 @@ impl ApiService for Service {
     }
 
     async fn presence_stats(&self, request: api::PresenceStatsRequest) -> api::PresenceStatsResponse {
-        respond!(PresenceStatsResponse, self.run(ApiMethod::PresenceStats, self.count_presence(request)).await)
+        respond!(
+            PresenceStatsResponse,
+            self.run(ApiMethod::PresenceStats, self.count_presence(request)).await
+        )
     }
 
     async fn history(&self, request: api::HistoryRequest) -> api::HistoryResponse {

@@ -14,8 +14,7 @@ mod process;
 mod render;
 
 pub use events::{
-    ApiCommandFailed, ApiRequestUnreadable, ConnectionLimitReached, InsecureMode, Serving,
-    Starting,
+    ApiCommandFailed, ApiRequestUnreadable, ConnectionLimitReached, InsecureMode, Serving, Starting,
 };
 pub use exposition::CONTENT_TYPE as METRICS_CONTENT_TYPE;
 pub use instruments::Timing;

@@ -2,7 +2,7 @@
 
 use super::reply;
 use crate::net::Body;
-use gyre_proto::OPENAPI;
+const OPENAPI: &str = "{}";
 use http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use http::{Response, StatusCode};
 

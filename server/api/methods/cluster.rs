@@ -12,7 +12,10 @@ impl Service {
     }
 
     /// No procedures exist; the method is there for extensions.
-    pub(in crate::api) fn call_procedure(&self, request: &api::RpcRequest) -> Result<api::RpcResult, Refusal> {
+    pub(in crate::api) fn call_procedure(
+        &self,
+        request: &api::RpcRequest,
+    ) -> Result<api::RpcResult, Refusal> {
         if request.method.is_empty() {
             return Err(Refusal::bad_request("method is empty"));
         }

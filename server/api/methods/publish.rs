@@ -42,7 +42,9 @@ impl Service {
             version_epoch: request.version_epoch,
         };
         let results = self.node.broadcast(request.channels, publish).await;
-        Ok(api::BroadcastResult { responses: results.into_iter().map(|result| self.response(result)).collect() })
+        Ok(api::BroadcastResult {
+            responses: results.into_iter().map(|result| self.response(result)).collect(),
+        })
     }
 
     fn response(&self, answer: Result<StreamPosition, NodeError>) -> api::PublishResponse {
