@@ -2,9 +2,11 @@
 //! `ARCHITECTURE.md` walks through them.
 
 pub mod api;
+pub mod app;
 pub mod auth;
 pub mod broker;
 pub mod channel;
+pub mod config;
 pub mod net;
 pub mod node;
 pub mod observability;
@@ -14,3 +16,6 @@ pub mod reactor;
 pub mod seams;
 pub mod session;
 pub mod transport;
+
+/// Version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -48,9 +48,10 @@ impl ConnectionEndpoints for Endpoints {
 
 impl Endpoints {
     fn websocket(&self, request: Request<Incoming>) -> Response<Body> {
-        if let Err(limit) = self.gate.admit(self.reactor.open_connections()) {
-            limit.emit(&self.metrics);
-            let mut response = Response::new(Body::default());
+        let now = Instant::now();
+        if let Err(limit) = self.gate.admit(self.reactor.open_connections(), now) {
+            ConnectionLimitReached { limit, now }.emit(&self.metrics);
+            let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             return response;
         }
@@ -58,7 +59,7 @@ impl Endpoints {
         let allowed = self.origins.allows(header(ORIGIN.as_str()));
         let user = if self.user_header.is_empty() { None } else { header(&self.user_header) };
         let user = user.unwrap_or_default().to_owned();
-        accept::accept(request, self.websocket_options, allowed, user, self.reactor.clone()).map(Body::from)
+        accept::accept(request, self.websocket_options, allowed, user, self.reactor.clone())
     }
 }
 
@@ -78,12 +79,12 @@ impl Gate {
     }
 
     /// Admits a connection, or says which limit it would break.
-    fn admit(&self, open: u64) -> Result<(), ConnectionLimitReached> {
+    fn admit(&self, open: u64, now: Instant) -> Result<(), u64> {
         if self.connections > 0 && open >= self.connections {
-            return Err(ConnectionLimitReached { limit: self.connections });
+            return Err(self.connections);
         }
-        if self.rate > 0.0 && !self.take_token(Instant::now()) {
-            return Err(ConnectionLimitReached { limit: self.rate as u64 });
+        if self.rate > 0.0 && !self.take_token(now) {
+            return Err(self.rate as u64);
         }
         Ok(())
     }
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn open_connections_are_limited() {
         let gate = Gate::new(2, 0, Instant::now());
-        assert!(gate.admit(1).is_ok());
-        assert!(gate.admit(2).is_err());
+        assert!(gate.admit(1, Instant::now()).is_ok());
+        assert!(gate.admit(2, Instant::now()).is_err());
     }
 }
