@@ -1,0 +1,74 @@
+//! Wire tests: scenarios as data, run with raw frames against a server process.
+//!
+//! `cargo test -p gyre --test wire [filter]` runs them against the server of this repository. `GYRE_WIRE_SERVER=<path>`
+//! runs them against another binary that is started as `<path> -c config.json`; `GYRE_WIRE_URL=<host:port>` against a
+//! server that already runs with the configuration of the selected scenarios. The language of the scenario files is
+//! described in `steps.rs`, `pattern.rs` and `template.rs`.
+
+mod connection;
+mod fossil;
+mod http;
+mod jwks;
+mod keys;
+mod pattern;
+mod protobuf;
+mod scenario;
+mod server;
+mod steps;
+mod template;
+mod websocket;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use scenario::Scenario;
+use server::Target;
+
+/// Scenarios mostly wait for a server, so more of them run at once than there are cores.
+const DEFAULT_THREADS: usize = 8;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(DEFAULT_THREADS);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire/scenarios");
+    let scenarios = match scenario::load_all(&directory) {
+        Ok(scenarios) => scenarios,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let target = Arc::new(Target::from_environment());
+    let trials = scenarios
+        .into_iter()
+        .map(|scenario| {
+            let target = target.clone();
+            Trial::test(scenario.name.clone(), move || run(&target, &scenario))
+        })
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    target.stop_all();
+    conclusion.exit_code()
+}
+
+/// Runs one scenario and judges the server's log.
+fn run(target: &Target, scenario: &Scenario) -> Result<(), Failed> {
+    let server = target.server_for(scenario)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(steps::run(target, &server, scenario));
+    let problems = if target.reference { Vec::new() } else { server.new_problems() };
+    let expected_to_fail = target.reference && scenario.differs.is_some() && !scenario.has_branches();
+    match (outcome, expected_to_fail) {
+        (Err(_), true) => Ok(()),
+        (Ok(()), true) => Err("listed as a difference, but the reference answers the same".into()),
+        (Err(error), false) => Err(format!("rows {}: {error}", scenario.rows.join(", ")).into()),
+        (Ok(()), false) if !problems.is_empty() => {
+            Err(format!("the server logged what the scenario does not allow:\n{}", problems.join("\n"))
+                .into())
+        }
+        (Ok(()), false) => Ok(()),
+    }
+}
