@@ -69,7 +69,8 @@ pub fn load_all(directory: &Path) -> Result<Vec<Scenario>, String> {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).map_err(|e| format!("read {}: {e}", path.display()))?;
         let file: ScenarioFile =
-            serde_saphyr::from_str(&text).map_err(|e| format!("parse {}: {e}", path.display()))?;
+            serde_saphyr::from_str_with_options(&text, serde_saphyr::options! { strict_booleans: true })
+                .map_err(|e| format!("parse {}: {e}", path.display()))?;
         for mut scenario in file.scenarios {
             scenario.config = merged(&file.config, &scenario.config);
             scenario.name = format!("{stem}::{}", scenario.name);
