@@ -35,7 +35,7 @@ pub enum Event {
 impl std::fmt::Display for Event {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Message(message) => write!(formatter, "{}", message.value),
+            Self::Message(message) => write!(formatter, "{:.400}", message.value.to_string()),
             Self::Control(frame) => write!(formatter, "control frame {} {:?}", frame.opcode, frame.payload),
             Self::Closed { code, reason } => write!(formatter, "close frame {code} {reason:?}"),
             Self::Dropped => write!(formatter, "end of the connection without a close frame"),

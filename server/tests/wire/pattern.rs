@@ -36,7 +36,7 @@ pub fn check(
             _ => Err(format!("{path}: missing, expected {pattern}")),
         };
     };
-    let mismatch = || Err(format!("{path}: expected {pattern}, got {actual}"));
+    let mismatch = || Err(format!("{path}: expected {pattern}, got {:.300}", actual.to_string()));
     let holds = |condition: bool| if condition { Ok(()) } else { mismatch() };
     match pattern {
         Value::String(text) if text.starts_with('$') => match text.as_str() {
@@ -108,7 +108,9 @@ pub fn check(
                 check(pattern, members.get(key), &format!("{path}.{key}"), captures)?;
             }
             match members.keys().find(|key| !object.contains_key(*key)) {
-                Some(key) if !open => Err(format!("{path}: unexpected key {key:?} in {actual}")),
+                Some(key) if !open => {
+                    Err(format!("{path}: unexpected key {key:?} in {:.300}", actual.to_string()))
+                }
                 _ => Ok(()),
             }
         }

@@ -17,9 +17,10 @@
 //! | `expect_frame: {opcode, text, hex, reserved}` | the next data frame, whole |
 //! | `expect_control: {opcode, text}` | a ping or pong frame comes next |
 //! | `quiet: true` | nothing arrives before the reply to a command sent now |
-//! | `closed: [code, reason]`, `dropped: true` | the server closes with this frame, or without one |
+//! | `closed: [code, reason]`, `dropped: true` | the server closes with this frame (`skip: true` passes over messages before it), or without one |
+//! | `ends: [code, …]` | the connection ends with one of these close codes or without a close frame |
 //! | `close: code`, `cut: true` | the client closes with a frame, or drops the connection |
-//! | `api: method` | calls the HTTP API: `with`, then `result`, or `error: [code, message]`; `status`, `headers` |
+//! | `api: method` | calls the HTTP API: `with`, then `result`, or `error: [code, message]`, or `answer` (the whole body); `status`, `headers` |
 //! | `http: {method, path, query, headers, body, json, port}` | any request: `status`, `response_headers`, `json` (pattern), `text` |
 //! | `tcp: bytes as text` | raw bytes on a TCP connection, one HTTP response read: as `http` |
 //! | `set: {name: value}`, `repeat: n` with `steps` (`${n}` counts from 1), `signal: TERM` | |
@@ -136,6 +137,7 @@ impl Run<'_> {
             "quiet" => self.quiet(step).await,
             "closed" => self.closed(step).await,
             "dropped" => self.dropped(step).await,
+            "ends" => self.ends(step).await,
             "close" => self.close(step).await,
             "cut" => self.cut(step),
             "api" => self.api(step).await,

@@ -231,13 +231,27 @@ impl Run<'_> {
     }
 
     pub(super) async fn closed(&mut self, step: &mut Step) -> Result<(), String> {
-        let event = self.next(&step.connection).await?;
-        check_close(&step.argument, &event)
+        let skip = step.take("skip").is_some();
+        loop {
+            let event = self.next(&step.connection).await?;
+            if !(skip && matches!(event, Event::Message(_))) {
+                return check_close(&step.argument, &event);
+            }
+        }
     }
 
     pub(super) async fn dropped(&mut self, step: &mut Step) -> Result<(), String> {
         match self.next(&step.connection).await? {
             Event::Dropped => Ok(()),
+            other => Err(format!("expected the end of the connection, got {other}")),
+        }
+    }
+
+    pub(super) async fn ends(&mut self, step: &mut Step) -> Result<(), String> {
+        let codes = step.list();
+        match self.next(&step.connection).await? {
+            Event::Dropped => Ok(()),
+            Event::Closed { code, .. } if codes.iter().any(|expected| *expected == code) => Ok(()),
             other => Err(format!("expected the end of the connection, got {other}")),
         }
     }

@@ -32,6 +32,9 @@ impl Run<'_> {
             ));
         }
         let actual: Value = serde_json::from_slice(&response.body).map_err(|e| format!("body: {e}"))?;
+        if let Some(expected) = step.take("answer") {
+            return self.check(&expected, &actual);
+        }
         let expected = match (result, error) {
             (_, Some(error)) => json!({"error": {"code": error[0], "message": error[1]}}),
             (Some(result), None) => json!({"result": result}),
