@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,9 @@ use crate::jwks::Jwks;
 use crate::keys::{self, KEYS};
 use crate::scenario::{Scenario, merged};
 use crate::template::{self, Variables};
+
+/// Below the ephemeral range of Linux, so that no client socket takes a port between its choice and its use.
+const PORTS: RangeInclusive<u16> = 15_000..=32_000;
 
 /// Key of the HTTP API in the base configuration.
 pub const API_KEY: &str = "wire-api-key";
@@ -138,12 +143,12 @@ impl Server {
     fn wait_ready(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
+            let ready = probe(&self.address, "/health").is_ok_and(|head| head.starts_with("HTTP/1.1 200"));
             if let Some(child) = &self.child
                 && let Ok(Some(status)) = child.lock().expect("no holder panics").try_wait()
             {
                 return Err(format!("server ended with {status} at start:\n{}", self.log_text()));
             }
-            let ready = probe(&self.address, "/health").is_ok_and(|head| head.starts_with("HTTP/1.1 200"));
             if ready {
                 return Ok(());
             }
@@ -212,10 +217,14 @@ fn constants(jwks: &Jwks) -> Variables {
     variables
 }
 
-/// A port nobody listened on a moment ago.
+/// A port nobody listens on, outside of the range the system hands to outgoing connections.
 fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.map(|address| address.port()).map_err(|e| format!("find a free port: {e}"))
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(u16::from_be_bytes(keys::random())));
+    let candidates = || PORTS.start() + NEXT.fetch_add(1, Ordering::Relaxed) % (PORTS.end() - PORTS.start());
+    std::iter::repeat_with(candidates)
+        .take(1000)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .ok_or_else(|| format!("no free port in {PORTS:?}"))
 }
 
 fn collect(stream: impl Read + Send + 'static, log: Arc<Mutex<Log>>) {
