@@ -1,8 +1,8 @@
 //! Server processes under test, shared by the scenarios with the same configuration.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -77,6 +77,8 @@ pub struct Server {
     pub address: String,
     /// Ports and key material steps may refer to.
     pub variables: Variables,
+    /// Addresses that must answer before the server counts as started.
+    listeners: Vec<String>,
     child: Option<Mutex<Child>>,
     log: Arc<Mutex<Log>>,
     allowed: Vec<Regex>,
@@ -93,6 +95,7 @@ impl Server {
     fn attach(address: &str, jwks: &Jwks) -> Self {
         Self {
             address: address.to_owned(),
+            listeners: Vec::new(),
             variables: constants(jwks),
             child: None,
             log: Arc::default(),
@@ -128,8 +131,12 @@ impl Server {
         }
         let allowed: Result<Vec<Regex>, _> =
             scenario.allow_log.iter().map(|pattern| Regex::new(pattern)).collect();
+        let used = scenario.config.to_string();
+        let names = ["internal_port"].into_iter().filter(|name| used.contains(&format!("${{{name}}}")));
+        let listeners = names.chain(["port"]).map(|name| format!("127.0.0.1:{}", variables[name])).collect();
         let mut server = Self {
             address: format!("127.0.0.1:{}", variables["port"]),
+            listeners,
             variables,
             child: Some(Mutex::new(child)),
             log,
@@ -143,7 +150,7 @@ impl Server {
     fn wait_ready(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            let ready = probe(&self.address, "/health").is_ok_and(|head| head.starts_with("HTTP/1.1 200"));
+            let ready = self.listeners.iter().all(|address| probe(address));
             if let Some(child) = &self.child
                 && let Ok(Some(status)) = child.lock().expect("no holder panics").try_wait()
             {
@@ -235,13 +242,15 @@ fn collect(stream: impl Read + Send + 'static, log: Arc<Mutex<Log>>) {
     });
 }
 
-/// A blocking request used before a scenario's runtime exists; returns the start of the answer.
-fn probe(address: &str, path: &str) -> std::io::Result<String> {
-    use std::io::Write as _;
-    let mut stream = std::net::TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = [0; 64];
-    let count = stream.read(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer[..count]).into_owned())
+/// Whether a listener answers HTTP; which paths it has depends on the configuration.
+fn probe(address: &str) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        write!(stream, "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = [0; 9];
+        stream.read_exact(&mut answer)?;
+        Ok(answer.starts_with(b"HTTP/1.1 "))
+    };
+    ask().unwrap_or(false)
 }
