@@ -66,7 +66,7 @@ impl Connection {
         let frame = if self.protobuf {
             let mut payload = Vec::new();
             for command in commands {
-                let bytes = protobuf::encode("Command", command)?;
+                let bytes = protobuf::encode("client.Command", command)?;
                 protobuf::put_varint(bytes.len() as u64, &mut payload);
                 payload.extend_from_slice(&bytes);
             }
@@ -140,7 +140,7 @@ impl Connection {
                 let length = protobuf::take_varint(&mut bytes)? as usize;
                 let message = bytes.get(..length).ok_or("message longer than its frame")?;
                 bytes = &bytes[length..];
-                let value = protobuf::decode("Reply", message)?;
+                let value = protobuf::decode("client.Reply", message)?;
                 self.pending.push_back(Message { text: protobuf::to_hex(message), value, compressed });
             }
             return Ok(());

@@ -7,6 +7,7 @@
 
 mod connection;
 mod fossil;
+mod grpc;
 mod http;
 mod jwks;
 mod keys;
@@ -15,6 +16,7 @@ mod protobuf;
 mod scenario;
 mod server;
 mod steps;
+mod target;
 mod template;
 mod websocket;
 
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use scenario::Scenario;
-use server::Target;
+use target::Target;
 
 /// Scenarios mostly wait for a server, so more of them run at once than there are cores.
 const DEFAULT_THREADS: usize = 8;
@@ -42,11 +44,19 @@ fn main() -> ExitCode {
         }
     };
     let target = Arc::new(Target::from_environment());
+    scenarios
+        .iter()
+        .filter(|scenario| selected(&arguments, &scenario.name))
+        .for_each(|scenario| target.expect(scenario));
     let trials = scenarios
         .into_iter()
         .map(|scenario| {
             let target = target.clone();
-            Trial::test(scenario.name.clone(), move || run(&target, &scenario))
+            Trial::test(scenario.name.clone(), move || {
+                let outcome = run(&target, &scenario);
+                target.release(&scenario);
+                outcome
+            })
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -54,8 +64,18 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
+/// Whether the command line lets a scenario run.
+fn selected(arguments: &Arguments, name: &str) -> bool {
+    let matches =
+        |filter: &String| if arguments.exact { name == filter } else { name.contains(filter.as_str()) };
+    arguments.filter.as_ref().is_none_or(matches) && !arguments.skip.iter().any(matches)
+}
+
 /// Runs one scenario and judges the server's log.
 fn run(target: &Target, scenario: &Scenario) -> Result<(), Failed> {
+    if scenario.refused {
+        return target.expect_refusal(scenario).map_err(Failed::from);
+    }
     let server = target.server_for(scenario)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(steps::run(target, &server, scenario));

@@ -16,6 +16,7 @@ enum Kind {
     Bool,
     Text,
     Bytes,
+    Double,
     Message(String),
 }
 
@@ -33,18 +34,24 @@ struct Field {
     shape: Shape,
 }
 
+/// Fields by message; names are prefixed with their section, as in `client.Command`.
 static SCHEMA: LazyLock<HashMap<String, Vec<Field>>> = LazyLock::new(|| {
-    let lines = include_str!("schema.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    lines
-        .map(|line| {
-            let mut words = line.split(' ');
-            let name = words.next().expect("a message has a name").to_owned();
-            (name, words.map(|word| field(word).unwrap_or_else(|| panic!("schema field {word}"))).collect())
-        })
-        .collect()
+    let mut section = "";
+    let mut messages = HashMap::new();
+    for line in include_str!("schema.txt").lines().filter(|line| !line.starts_with('#')) {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name;
+            continue;
+        }
+        let mut words = line.split(' ');
+        let name = words.next().unwrap_or_default();
+        let fields = words.map(|word| field(section, word).unwrap_or_else(|| panic!("schema field {word}")));
+        messages.insert(format!("{section}.{name}"), fields.collect());
+    }
+    messages
 });
 
-fn field(word: &str) -> Option<Field> {
+fn field(section: &str, word: &str) -> Option<Field> {
     let (name, rest) = word.split_once('=')?;
     let (number, kind) = rest.split_once(':')?;
     let (shape, kind) = match (kind.strip_prefix("[]"), kind.strip_prefix("{}")) {
@@ -59,7 +66,8 @@ fn field(word: &str) -> Option<Field> {
         "bool" => Kind::Bool,
         "str" => Kind::Text,
         "bytes" => Kind::Bytes,
-        other => Kind::Message(other.to_owned()),
+        "f64" => Kind::Double,
+        other => Kind::Message(format!("{section}.{other}")),
     };
     Some(Field { name: name.to_owned(), number: number.parse().ok()?, kind, shape })
 }
@@ -107,6 +115,10 @@ fn encode_one(field: &Field, number: u64, value: &Value, output: &mut Vec<u8>) -
         Kind::Bool => put_integer(number, u64::from(value.as_bool().ok_or_else(wrong)?), output),
         Kind::Text => put_bytes(number, value.as_str().ok_or_else(wrong)?.as_bytes(), output),
         Kind::Bytes => put_bytes(number, &bytes_of(value)?, output),
+        Kind::Double => {
+            put_varint(number << 3 | 1, output);
+            output.extend_from_slice(&value.as_f64().ok_or_else(wrong)?.to_le_bytes());
+        }
         Kind::Message(name) => put_bytes(number, &encode(name, value)?, output),
     }
     Ok(())
@@ -135,6 +147,11 @@ pub fn decode(message: &str, mut bytes: &[u8]) -> Result<Value, String> {
             .ok_or_else(|| format!("{message} has no field number {}", tag >> 3))?;
         let (integer, content) = match tag & 7 {
             0 => (take_varint(&mut bytes)?, &[][..]),
+            1 => {
+                let content = bytes.get(..8).ok_or_else(|| format!("{message}.{} is cut", field.name))?;
+                bytes = &bytes[8..];
+                (0, content)
+            }
             2 => {
                 let length = take_varint(&mut bytes)? as usize;
                 let content =
@@ -168,7 +185,7 @@ fn decode_entry(field: &Field, mut bytes: &[u8]) -> Result<(String, Value), Stri
     let mut item = decode_one(field, 0, &[])?;
     while !bytes.is_empty() {
         let tag = take_varint(&mut bytes)?;
-        let length = take_varint(&mut bytes)? as usize;
+        let length = if tag & 7 == 1 { 8 } else { take_varint(&mut bytes)? as usize };
         let content = bytes.get(..length).ok_or_else(|| format!("entry of {} is cut", field.name))?;
         bytes = &bytes[length..];
         match tag >> 3 {
@@ -189,6 +206,7 @@ fn decode_one(field: &Field, integer: u64, content: &[u8]) -> Result<Value, Stri
             Ok(text) => text.into(),
             Err(_) => format!("hex:{}", to_hex(content)).into(),
         },
+        Kind::Double => content.try_into().map_or(0.0, f64::from_le_bytes).into(),
         Kind::Message(name) => decode(name, content)?,
     })
 }

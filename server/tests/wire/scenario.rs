@@ -38,6 +38,10 @@ pub struct Scenario {
     /// `only: ours` hold both behaviours; without such steps the scenario must fail there.
     #[serde(default)]
     pub differs: Option<String>,
+    /// The server must not start with this configuration.
+    #[serde(default)]
+    pub refused: bool,
+    #[serde(default)]
     pub steps: Vec<Map<String, Value>>,
 }
 

@@ -21,9 +21,11 @@
 //! | `ends: [code, …]` | the connection ends with one of these close codes or without a close frame |
 //! | `close: code`, `cut: true` | the client closes with a frame, or drops the connection |
 //! | `api: method` | calls the HTTP API: `with`, then `result`, or `error: [code, message]`, or `answer` (the whole body); `status`, `headers` |
+//! | `grpc: Method` | calls the gRPC API: `with`, `metadata`, `port`, then as `api`, or `status: [code, message]` with `detail` |
 //! | `http: {method, path, query, headers, body, json, port}` | any request: `status`, `response_headers`, `json` (pattern), `text` |
 //! | `tcp: bytes as text` | raw bytes on a TCP connection, one HTTP response read: as `http` |
 //! | `set: {name: value}`, `repeat: n` with `steps` (`${n}` counts from 1), `signal: TERM` | |
+//! | `reload: config` | merges this over the configuration, rewrites the file and sends SIGHUP |
 //! | `jwks: {path, keys, status}`, `jwks_hits: {path, count}` | publishes a key set; expects a request count |
 //!
 //! `eventually: true` repeats `call`, `api` and `http` until they match, for effects that need time.
@@ -41,7 +43,8 @@ use crate::connection::Connection;
 use crate::keys::{self, KEYS};
 use crate::pattern;
 use crate::scenario::Scenario;
-use crate::server::{Server, Target};
+use crate::server::Server;
+use crate::target::Target;
 use crate::template::{self, Variables};
 use step::Step;
 
@@ -141,6 +144,7 @@ impl Run<'_> {
             "close" => self.close(step).await,
             "cut" => self.cut(step),
             "api" => self.api(step).await,
+            "grpc" => self.grpc(step).await,
             "http" => self.http(step).await,
             "tcp" => self.tcp(step).await,
             "set" => {
@@ -148,6 +152,10 @@ impl Run<'_> {
                 Ok(())
             }
             "signal" => self.server.signal(step.text()?),
+            "reload" => {
+                let config = step.object()?;
+                self.server.reload(&Value::Object(config))
+            }
             "jwks" => self.publish_keys(step),
             "jwks_hits" => {
                 let path = step.argument["path"].as_str().unwrap_or_default();

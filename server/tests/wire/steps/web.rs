@@ -4,8 +4,10 @@ use serde_json::{Value, json};
 
 use super::Run;
 use super::step::Step;
+use crate::grpc;
 use crate::http::{self, Response};
 use crate::pattern;
+use crate::protobuf;
 use crate::server::API_KEY;
 
 impl Run<'_> {
@@ -68,6 +70,45 @@ impl Run<'_> {
         check_response(self, step, &response, 200)
     }
 
+    pub(super) async fn grpc(&mut self, step: &mut Step) -> Result<(), String> {
+        let method = step.text()?.to_owned();
+        let request = step.take("with").unwrap_or_else(|| json!({}));
+        let metadata = header_list(step.take("metadata").as_ref());
+        let port = step.take("port").unwrap_or_else(|| self.variables["grpc_port"].clone());
+        let message = protobuf::encode(&format!("api.{method}Request"), &request)?;
+        let path = format!("/centrifugal.centrifugo.api.CentrifugoApi/{method}");
+        self.note(format!("grpc {method} {request}"));
+        let answer = grpc::call(&format!("127.0.0.1:{port}"), &path, &metadata, message).await?;
+        let (expected_status, detail) = (step.take("status"), step.take("detail"));
+        let (answer, result, error) = (answer, step.take("result"), step.take("error"));
+        let bytes = match answer {
+            Ok(bytes) => bytes,
+            Err(status) => {
+                self.note(format!("grpc <- {status:?}"));
+                self.check(
+                    &expected_status.unwrap_or_default(),
+                    &json!([format!("{:?}", status.code()), status.message()]),
+                )?;
+                return match detail {
+                    Some(detail) => self.check(&detail, &error_detail(status.details())?),
+                    None => Ok(()),
+                };
+            }
+        };
+        let actual = protobuf::decode(&format!("api.{method}Response"), &bytes)?;
+        self.note(format!("grpc <- {actual}"));
+        if let Some(status) = expected_status {
+            return Err(format!("expected status {status}, got {actual}"));
+        }
+        let expected = match (step.take("answer"), result, error) {
+            (Some(answer), ..) => answer,
+            (None, _, Some(error)) => json!({"error": {"code": error[0], "message": error[1]}}),
+            (None, Some(result), None) => json!({"result": result}),
+            (None, None, None) => json!({"result": "$object"}),
+        };
+        self.check(&expected, &actual)
+    }
+
     pub(super) async fn tcp(&mut self, step: &mut Step) -> Result<(), String> {
         let bytes = step.text()?.as_bytes().to_vec();
         let response =
@@ -121,4 +162,13 @@ pub(super) fn header_list(value: Option<&Value>) -> Vec<(String, String)> {
             other => vec![(name.clone(), text(other))],
         })
         .collect()
+}
+
+/// The API error a gRPC status carries as its detail.
+fn error_detail(status: &[u8]) -> Result<Value, String> {
+    let mut status = protobuf::decode("rpc.Status", status)?;
+    let any = status["details"][0].take();
+    let mut error = protobuf::decode("api.Error", &protobuf::bytes_of(&any["value"])?)?;
+    error["type"] = any["type_url"].clone();
+    Ok(error)
 }
