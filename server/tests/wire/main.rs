@@ -48,7 +48,12 @@ fn main() -> ExitCode {
         .iter()
         .filter(|scenario| selected(&arguments, &scenario.name))
         .for_each(|scenario| target.expect(scenario));
-    let trials = scenarios
+    let differing: Vec<String> = scenarios
+        .iter()
+        .filter(|scenario| scenario.differs.is_some())
+        .map(|scenario| scenario.name.clone())
+        .collect();
+    let mut trials: Vec<Trial> = scenarios
         .into_iter()
         .map(|scenario| {
             let target = target.clone();
@@ -59,9 +64,22 @@ fn main() -> ExitCode {
             })
         })
         .collect();
+    trials.push(Trial::test("differences_are_documented", move || documented(&differing)));
     let conclusion = libtest_mimic::run(&arguments, trials);
     target.stop_all();
     conclusion.exit_code()
+}
+
+/// Every deviation has its row, and every row its scenario.
+fn documented(differing: &[String]) -> Result<(), Failed> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/differences.md");
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("read {}: {e}", path.display()))?;
+    let mut listed: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let mut expected: Vec<&str> = differing.iter().map(String::as_str).collect();
+    listed.sort_unstable();
+    expected.sort_unstable();
+    if listed == expected { Ok(()) } else { Err(format!("listed {listed:?}, scenarios {expected:?}").into()) }
 }
 
 /// Whether the command line lets a scenario run.

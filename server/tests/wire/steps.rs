@@ -22,9 +22,9 @@
 //! | `close: code`, `cut: true` | the client closes with a frame, or drops the connection |
 //! | `api: method` | calls the HTTP API: `with`, then `result`, or `error: [code, message]`, or `answer` (the whole body); `status`, `headers` |
 //! | `grpc: Method` | calls the gRPC API: `with`, `metadata`, `port`, then as `api`, or `status: [code, message]` with `detail` |
-//! | `http: {method, path, query, headers, body, json, port}` | any request: `status`, `response_headers`, `json` (pattern), `text` |
+//! | `http: {method, path, query, headers, body, json, port}` | any request: `status`, `response_headers`, `json` (pattern), `text`, `contains` (list of texts) |
 //! | `tcp: bytes as text` | raw bytes on a TCP connection, one HTTP response read: as `http` |
-//! | `set: {name: value}`, `repeat: n` with `steps` (`${n}` counts from 1), `signal: TERM` | |
+//! | `set: {name: value}`, `repeat: n` with `steps` (`${n}` counts from 1), `each: list` with `steps` (`${item}`), `signal: TERM` | |
 //! | `reload: config` | merges this over the configuration, rewrites the file and sends SIGHUP |
 //! | `jwks: {path, keys, status}`, `jwks_hits: {path, count}` | publishes a key set; expects a request count |
 //!
@@ -88,7 +88,14 @@ impl Run<'_> {
             return Ok(());
         }
         if let Some(times) = raw.get("repeat") {
-            return Box::pin(self.repeat(times, raw.get("steps"))).await;
+            let times = times.as_u64().ok_or("repeat takes a number")?;
+            let items = (1..=times).map(Value::from).collect();
+            return Box::pin(self.repeat("n", items, raw.get("steps"))).await;
+        }
+        if let Some(items) = raw.get("each") {
+            let items = template::expand(items, &self.variables)?;
+            let items = items.as_array().cloned().ok_or("each takes a list")?;
+            return Box::pin(self.repeat("item", items, raw.get("steps"))).await;
         }
         let started = Instant::now();
         loop {
@@ -111,17 +118,17 @@ impl Run<'_> {
         }
     }
 
-    async fn repeat(&mut self, times: &Value, steps: Option<&Value>) -> Result<(), String> {
-        let times = times.as_u64().ok_or("repeat takes a number")?;
+    async fn repeat(&mut self, name: &str, items: Vec<Value>, steps: Option<&Value>) -> Result<(), String> {
         let steps: Vec<Map<String, Value>> = steps
             .and_then(Value::as_array)
             .into_iter()
             .flatten()
             .filter_map(|s| s.as_object().cloned())
             .collect();
-        for n in 1..=times {
-            self.variables.insert("n".to_owned(), n.into());
-            self.all(&steps).await?;
+        for item in items {
+            let shown = item.to_string();
+            self.variables.insert(name.to_owned(), item);
+            self.all(&steps).await.map_err(|error| format!("with {name} = {shown:.100}: {error}"))?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! `${name}` inside a string is replaced by the variable's text; a string that is nothing but `${name}` becomes the
 //! variable's value. Objects with one of these members are computed: `$token` (a signed token, see `keys::mint`),
 //! `$now` (unix seconds plus the given number), `$now_ms`, `$repeat: {text, times}`, `$json_text` (the JSON text of a
-//! value), `$base64` (of a text).
+//! value), `$base64` (of a text), `$at: [list, index]`.
 
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -70,6 +70,7 @@ fn compute(members: Map<String, Value>) -> Result<Value, String> {
         "$now_ms" => (since_epoch.as_millis() as i64 + shift).into(),
         "$json_text" => argument.to_string().into(),
         "$base64" => STANDARD.encode(argument.as_str().unwrap_or_default()).into(),
+        "$at" => argument[0][argument[1].as_u64().unwrap_or_default() as usize].clone(),
         "$repeat" => {
             let times = argument["times"].as_u64().ok_or("$repeat needs times")?;
             argument["text"].as_str().ok_or("$repeat needs text")?.repeat(times as usize).into()

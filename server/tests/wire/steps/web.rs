@@ -118,7 +118,7 @@ impl Run<'_> {
     }
 }
 
-/// Judges a response by the step's options `status`, `response_headers`, `json` and `text`.
+/// Judges a response by the step's options `status`, `response_headers`, `json`, `contains` and `text`.
 pub(super) fn check_response(
     run: &mut Run<'_>,
     step: &mut Step,
@@ -142,6 +142,12 @@ pub(super) fn check_response(
     if let Some(expected) = step.take("json") {
         let actual: Value = serde_json::from_slice(&response.body).map_err(|e| format!("body: {e}"))?;
         run.check(&expected, &actual)?;
+    }
+    for part in step.take("contains").as_ref().and_then(Value::as_array).into_iter().flatten() {
+        let actual = String::from_utf8_lossy(&response.body);
+        if !actual.contains(part.as_str().unwrap_or_default()) {
+            return Err(format!("body of {} bytes does not contain {part}", actual.len()));
+        }
     }
     if let Some(expected) = step.take("text") {
         let actual = String::from_utf8_lossy(&response.body).into_owned();
