@@ -2,8 +2,8 @@
 
 use std::io;
 
+use crate::net::{self, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// A response as received.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +30,7 @@ impl Response {
 /// Sends one request on a connection of its own and reads the whole response.
 pub async fn request(
     address: &str,
+    tls: bool,
     method: &str,
     target: &str,
     headers: &[(String, String)],
@@ -45,21 +46,21 @@ pub async fn request(
     text.push_str("\r\n");
     let mut bytes = text.into_bytes();
     bytes.extend_from_slice(body);
-    raw(address, &bytes).await
+    raw(address, tls, &bytes).await
 }
 
 /// Writes the given bytes and reads one response.
-pub async fn raw(address: &str, bytes: &[u8]) -> io::Result<Response> {
-    let mut stream = TcpStream::connect(address).await?;
+pub async fn raw(address: &str, tls: bool, bytes: &[u8]) -> io::Result<Response> {
+    let mut stream = net::connect(address, tls).await?;
     stream.write_all(bytes).await?;
     let mut buffer = Vec::new();
-    let mut response = read_head(&mut stream, &mut buffer).await?;
-    read_body(&mut stream, &mut buffer, &mut response).await?;
+    let mut response = read_head(&mut *stream, &mut buffer).await?;
+    read_body(&mut *stream, &mut buffer, &mut response).await?;
     Ok(response)
 }
 
 /// Reads status line and headers; what follows them stays in `buffer`.
-pub async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Response> {
+pub async fn read_head(stream: &mut dyn Stream, buffer: &mut Vec<u8>) -> io::Result<Response> {
     let end = loop {
         if let Some(index) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break index;
@@ -88,7 +89,7 @@ pub async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Resu
 
 /// Reads the body the head announces: by length, chunked, or up to the end of the connection.
 pub async fn read_body(
-    stream: &mut TcpStream,
+    stream: &mut dyn Stream,
     buffer: &mut Vec<u8>,
     response: &mut Response,
 ) -> io::Result<()> {
@@ -112,7 +113,7 @@ pub async fn read_body(
     Ok(())
 }
 
-async fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<bool> {
+async fn read_more(stream: &mut dyn Stream, buffer: &mut Vec<u8>) -> io::Result<bool> {
     let mut chunk = [0; 8 * 1024];
     match stream.read(&mut chunk).await {
         Ok(0) => Ok(false),

@@ -11,6 +11,7 @@ mod grpc;
 mod http;
 mod jwks;
 mod keys;
+mod net;
 mod pattern;
 mod protobuf;
 mod scenario;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::jwks::Jwks;
 use crate::keys::{self, KEYS};
+use crate::net::CERTIFICATES;
 use crate::scenario::{Scenario, merged};
 use crate::template::{self, Variables};
 
@@ -237,6 +238,8 @@ fn constants(jwks: &Jwks) -> Variables {
     for name in ["rsa", "rsa_other", "p256", "p384", "p521", "ed25519"] {
         variables.insert(format!("{name}_pem"), KEYS.public_pem(name).unwrap_or_default().into());
     }
+    variables.insert("tls_certificate".to_owned(), CERTIFICATES.server_certificate.as_str().into());
+    variables.insert("tls_key".to_owned(), CERTIFICATES.server_key.as_str().into());
     variables.insert("jwks_url".to_owned(), jwks.url().into());
     variables.insert("api_key".to_owned(), API_KEY.into());
     variables
@@ -260,15 +263,13 @@ fn collect(stream: impl Read + Send + 'static, log: Arc<Mutex<Log>>) {
     });
 }
 
-/// Whether a listener answers HTTP; which paths it has depends on the configuration.
+/// Whether a listener answers at all; which paths it has and whether it expects TLS depends on the configuration.
 fn probe(address: &str) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
         write!(stream, "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-        let mut answer = [0; 9];
-        stream.read_exact(&mut answer)?;
-        Ok(answer.starts_with(b"HTTP/1.1 "))
+        stream.read(&mut [0; 9]).map(|_| true)
     };
     ask().unwrap_or(false)
 }

@@ -7,7 +7,7 @@
 //!
 //! | verb | does |
 //! |---|---|
-//! | `open: {path, query, protocol, subprotocol, headers, compression}` | opens a WebSocket; options `status`, `response_headers`, `text` expect the handshake's answer |
+//! | `open: {path, query, protocol, subprotocol, headers, compression, tls}` | opens a WebSocket; options `status`, `response_headers`, `text` expect the handshake's answer |
 //! | `connect: {user, token, request}` plus `open`'s keys | opens and sends the connect command; `reply`, `error` or `disconnect`; sets `${a.client}` and `${a.user}` |
 //! | `call: command` | sends a command with the next id and expects its reply: `reply` pattern, `error: [code, message]` (with `temporary: true`) or `disconnect: [code, reason]` |
 //! | `send: command or list` | sends commands in one frame |
@@ -16,13 +16,14 @@
 //! | `expect_text: …` | the next message is this text; `<*>` stands for anything |
 //! | `expect_frame: {opcode, text, hex, reserved}` | the next data frame, whole |
 //! | `expect_control: {opcode, text}` | a ping or pong frame comes next |
+//! | `offsets: {channel, from, to}` | publications of the channel, in the next subscribe reply and in pushes, have exactly these offsets in order |
 //! | `quiet: true` | nothing arrives before the reply to a command sent now |
 //! | `closed: [code, reason]`, `dropped: true` | the server closes with this frame (`skip: true` passes over messages before it), or without one |
 //! | `ends: [code, …]` | the connection ends with one of these close codes or without a close frame |
 //! | `close: code`, `cut: true` | the client closes with a frame, or drops the connection |
-//! | `api: method` | calls the HTTP API: `with`, then `result`, or `error: [code, message]`, or `answer` (the whole body); `status`, `headers` |
+//! | `api: method` | calls the HTTP API: `with`, then `result`, or `error: [code, message]`, or `answer` (the whole body); `status`, `headers`; `detach: true` sends it in the background and ignores the answer |
 //! | `grpc: Method` | calls the gRPC API: `with`, `metadata`, `port`, then as `api`, or `status: [code, message]` with `detail` |
-//! | `http: {method, path, query, headers, body, json, port}` | any request: `status`, `response_headers`, `json` (pattern), `text`, `contains` (list of texts) |
+//! | `http: {method, path, query, headers, body, json, port, tls}` | any request: `status`, `response_headers`, `json` (pattern), `text`, `contains` (list of texts) |
 //! | `tcp: bytes as text` | raw bytes on a TCP connection, one HTTP response read: as `http` |
 //! | `set: {name: value}`, `repeat: n` with `steps` (`${n}` counts from 1), `each: list` with `steps` (`${item}`), `signal: TERM` | |
 //! | `reload: config` | merges this over the configuration, rewrites the file and sends SIGHUP |
@@ -144,6 +145,7 @@ impl Run<'_> {
             "expect_text" => self.expect_text(step).await,
             "expect_frame" => self.expect_frame(step).await,
             "expect_control" => self.expect_control(step).await,
+            "offsets" => self.offsets(step).await,
             "quiet" => self.quiet(step).await,
             "closed" => self.closed(step).await,
             "dropped" => self.dropped(step).await,

@@ -9,10 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::write::{DeflateDecoder, DeflateEncoder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::http::{self, Response};
 use crate::keys;
+use crate::net::{self, Stream};
 
 pub const TEXT: u8 = 1;
 pub const BINARY: u8 = 2;
@@ -38,7 +38,7 @@ impl Frame {
 
 /// A client end of a WebSocket connection.
 pub struct WebSocket {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
 }
 
@@ -46,11 +46,11 @@ impl WebSocket {
     /// Performs the handshake; an answer other than 101 is returned as the error's response.
     pub async fn open(
         address: &str,
+        tls: bool,
         target: &str,
         headers: &[(String, String)],
     ) -> io::Result<Result<(Self, Response), Response>> {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        let mut stream = net::connect(address, tls).await?;
         let mut request = format!("GET {target} HTTP/1.1\r\n");
         let key = STANDARD.encode(keys::random::<16>());
         let defaults = [
@@ -71,9 +71,9 @@ impl WebSocket {
         request.push_str("\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut buffer = Vec::new();
-        let mut response = http::read_head(&mut stream, &mut buffer).await?;
+        let mut response = http::read_head(&mut *stream, &mut buffer).await?;
         if response.status != 101 {
-            http::read_body(&mut stream, &mut buffer, &mut response).await?;
+            http::read_body(&mut *stream, &mut buffer, &mut response).await?;
             return Ok(Err(response));
         }
         Ok(Ok((Self { stream, buffer }, response)))

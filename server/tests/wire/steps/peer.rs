@@ -32,7 +32,8 @@ impl Run<'_> {
         if options.get("compression").and_then(Value::as_bool) == Some(true) {
             headers.push(("Sec-WebSocket-Extensions".to_owned(), "permessage-deflate".to_owned()));
         }
-        let opened = WebSocket::open(&self.server.address, &target, &headers).await;
+        let tls = options.get("tls").and_then(Value::as_bool) == Some(true);
+        let opened = WebSocket::open(&self.server.address, tls, &target, &headers).await;
         let (socket, response) = match opened.map_err(|e| format!("open {target}: {e}"))? {
             Ok((socket, response)) => (Some(socket), response),
             Err(response) => (None, response),
@@ -223,6 +224,34 @@ impl Run<'_> {
             Some(text) if text.as_bytes() != frame.payload => Err(format!("payload is {:?}", frame.payload)),
             _ => Ok(()),
         }
+    }
+
+    pub(super) async fn offsets(&mut self, step: &mut Step) -> Result<(), String> {
+        let channel = step.argument["channel"].clone();
+        let bound = |name: &str| step.argument[name].as_u64().ok_or_else(|| format!("offsets needs {name}"));
+        let (mut expected, last) = (bound("from")?, bound("to")?);
+        while expected <= last {
+            let event = self.next(&step.connection).await?;
+            let Event::Message(message) = event else {
+                return Err(format!("waiting for {expected}, got {event}"));
+            };
+            let publications = match &message.value {
+                value if value["push"]["channel"] == channel && value["push"]["pub"].is_object() => {
+                    vec![value["push"]["pub"].clone()]
+                }
+                value if value["push"]["channel"] == channel => {
+                    return Err(format!("waiting for {expected}"));
+                }
+                value => value["subscribe"]["publications"].as_array().cloned().unwrap_or_default(),
+            };
+            for publication in publications {
+                if publication["offset"] != expected {
+                    return Err(format!("offset {} instead of {expected}", publication["offset"]));
+                }
+                expected += 1;
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn quiet(&mut self, step: &mut Step) -> Result<(), String> {

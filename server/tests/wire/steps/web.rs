@@ -20,7 +20,14 @@ impl Run<'_> {
         }
         self.note(format!("api {method} {body}"));
         let target = format!("/api/{method}");
-        let response = http::request(&self.server.address, "POST", &target, &headers, body.as_bytes());
+        if step.take("detach").is_some() {
+            let address = self.server.address.clone();
+            tokio::spawn(async move {
+                http::request(&address, false, "POST", &target, &headers, body.as_bytes()).await
+            });
+            return Ok(());
+        }
+        let response = http::request(&self.server.address, false, "POST", &target, &headers, body.as_bytes());
         let response = response.await.map_err(|e| format!("POST {target}: {e}"))?;
         self.note(format!("api <- {} {}", response.status, String::from_utf8_lossy(&response.body)));
         let result = step.take("result");
@@ -64,7 +71,8 @@ impl Run<'_> {
         };
         let headers = header_list(options.get("headers"));
         self.note(format!("{method} {target} {}", String::from_utf8_lossy(&body)));
-        let response = http::request(&address, method, &target, &headers, &body).await;
+        let tls = options.get("tls").and_then(Value::as_bool) == Some(true);
+        let response = http::request(&address, tls, method, &target, &headers, &body).await;
         let response = response.map_err(|e| format!("{method} {target}: {e}"))?;
         self.note(format!("<- {} {}", response.status, String::from_utf8_lossy(&response.body)));
         check_response(self, step, &response, 200)
@@ -112,7 +120,7 @@ impl Run<'_> {
     pub(super) async fn tcp(&mut self, step: &mut Step) -> Result<(), String> {
         let bytes = step.text()?.as_bytes().to_vec();
         let response =
-            http::raw(&self.server.address, &bytes).await.map_err(|e| format!("raw request: {e}"))?;
+            http::raw(&self.server.address, false, &bytes).await.map_err(|e| format!("raw request: {e}"))?;
         self.note(format!("tcp <- {} {:?}", response.status, String::from_utf8_lossy(&response.body)));
         check_response(self, step, &response, 200)
     }
