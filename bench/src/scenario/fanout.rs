@@ -67,7 +67,7 @@ pub fn open_loop(bench: &mut Bench, shape: OpenLoop) -> Result<Report> {
         sends(bench.warm_up()),
     )?;
     let measurement = Measurement::open(bench, &mut swarm)?;
-    pace(
+    let lag = pace(
         bench,
         &mut swarm,
         &outlets,
@@ -75,6 +75,8 @@ pub fn open_loop(bench: &mut Bench, shape: OpenLoop) -> Result<Report> {
         sends(bench.measured()),
     )?;
     let mut report = measurement.close(bench, &swarm)?;
+    let lag_p99 = lag.value_at_quantile(0.99) as f64 / 1e3;
+    report.add("generator send lag p99", "µs", Better::Neither, lag_p99);
     swarm.finish()?;
     report.verdict(&swarm);
     Ok(report)
