@@ -1,0 +1,71 @@
+//! Publishing, subscribing and history: the contract every engine fulfils.
+//!
+//! Owns the meaning of a stream: offsets that ascend by one, an epoch that names one life of the
+//! stream, retention, idempotency and versions. Knows no client, no namespace and no encoding;
+//! what it delivers goes to a [`Receiver`], which the hub is.
+
+mod types;
+
+pub use types::{
+    BrokerError, ClientInfo, Epoch, HistoryFilter, HistoryPage, MaybeReady, Publication, PublishOptions,
+    PublishOutcome, StreamPosition, Tags,
+};
+
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where an engine puts what arrives for this node's subscribers.
+///
+/// Order: for one channel the engine calls in stream order and never concurrently.
+/// Blocking: implementations return at once.
+pub trait Receiver: Send + Sync + 'static {
+    /// A publication arrived. `position` is zero for channels without history. `previous` is the
+    /// publication before it when the publisher asked for a delta and the stream still holds one.
+    fn publication(
+        &self,
+        channel: &Arc<str>,
+        publication: Arc<Publication>,
+        position: StreamPosition,
+        delta: bool,
+        previous: Option<Arc<Publication>>,
+    );
+    /// A client joined `channel`, somewhere in the cluster.
+    fn join(&self, channel: &Arc<str>, info: Arc<ClientInfo>);
+    /// A client left `channel`, somewhere in the cluster.
+    fn leave(&self, channel: &Arc<str>, info: Arc<ClientInfo>);
+}
+
+/// An engine for publications.
+///
+/// Each method may answer at once or later ([`MaybeReady`]); dropping an answer that is still
+/// pending does not undo the operation.
+pub trait Broker: Send + Sync + 'static {
+    /// Saves (when `options` keep history) and delivers one publication.
+    ///
+    /// Order: publications of one channel are delivered in the order of their offsets.
+    fn publish(
+        &self,
+        channel: &Arc<str>,
+        data: Bytes,
+        options: PublishOptions,
+    ) -> MaybeReady<Result<PublishOutcome, BrokerError>>;
+    /// Tells subscribers of `channel` that a client joined. At most once, no history.
+    fn publish_join(&self, channel: &Arc<str>, info: Arc<ClientInfo>) -> MaybeReady<Result<(), BrokerError>>;
+    /// Tells subscribers of `channel` that a client left. At most once, no history.
+    fn publish_leave(&self, channel: &Arc<str>, info: Arc<ClientInfo>)
+    -> MaybeReady<Result<(), BrokerError>>;
+    /// Starts delivery of `channel` to this node. Called when the first local subscriber comes.
+    fn subscribe(&self, channel: &Arc<str>) -> MaybeReady<Result<(), BrokerError>>;
+    /// Ends delivery of `channel` to this node. Called some time after the last subscriber left.
+    fn unsubscribe(&self, channel: &Arc<str>) -> MaybeReady<Result<(), BrokerError>>;
+    /// Reads the stream. Reading creates the epoch of a stream that has none and renews its meta TTL.
+    fn history(
+        &self,
+        channel: &Arc<str>,
+        filter: HistoryFilter,
+        meta_ttl: Duration,
+    ) -> MaybeReady<Result<HistoryPage, BrokerError>>;
+    /// Removes retained publications; offset and epoch stay.
+    fn remove_history(&self, channel: &Arc<str>) -> MaybeReady<Result<(), BrokerError>>;
+}

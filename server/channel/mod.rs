@@ -1,0 +1,1 @@
+//! What is allowed: names, namespaces, permissions, filters.
