@@ -33,10 +33,9 @@ impl std::str::FromStr for Arm {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
-            Some((name, binary)) if !name.is_empty() && !binary.is_empty() => Ok(Self {
-                name: name.to_owned(),
-                binary: binary.into(),
-            }),
+            Some((name, binary)) if !name.is_empty() && !binary.is_empty() => {
+                Ok(Self { name: name.to_owned(), binary: binary.into() })
+            }
             _ => Err(format!("{text:?} is not NAME=BINARY")),
         }
     }
@@ -82,15 +81,8 @@ impl Arm {
             protocol,
             pid: Some(child.id()),
         };
-        let mut running = Running {
-            child,
-            target,
-            log,
-            _directory: directory,
-        };
-        running
-            .wait_until_healthy()
-            .with_context(|| format!("server {:?}", self.name))?;
+        let mut running = Running { child, target, log, _directory: directory };
+        running.wait_until_healthy().with_context(|| format!("server {:?}", self.name))?;
         Ok(running)
     }
 }
@@ -117,17 +109,12 @@ impl Running {
             if let Some(status) = self.child.try_wait()? {
                 bail!("ended at start with {status}: {}", self.log_tail());
             }
-            if is_healthy(self.target.http.address) && TcpStream::connect(self.target.grpc).is_ok()
-            {
+            if is_healthy(self.target.http.address) && TcpStream::connect(self.target.grpc).is_ok() {
                 return Ok(());
             }
             std::thread::sleep(HEALTH_INTERVAL);
         }
-        bail!(
-            "not healthy after {} s: {}",
-            START_LIMIT.as_secs(),
-            self.log_tail()
-        )
+        bail!("not healthy after {} s: {}", START_LIMIT.as_secs(), self.log_tail())
     }
 }
 
@@ -144,8 +131,7 @@ fn is_healthy(address: SocketAddr) -> bool {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(500))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
         stream.write_all(
-            format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
-                .as_bytes(),
+            format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
         )?;
         let mut head = [0; 12];
         stream.read_exact(&mut head)?;
@@ -155,14 +141,8 @@ fn is_healthy(address: SocketAddr) -> bool {
 }
 
 fn free_ports() -> Result<[u16; 2]> {
-    let listeners = [
-        TcpListener::bind("127.0.0.1:0")?,
-        TcpListener::bind("127.0.0.1:0")?,
-    ];
-    Ok([
-        listeners[0].local_addr()?.port(),
-        listeners[1].local_addr()?.port(),
-    ])
+    let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    Ok([listeners[0].local_addr()?.port(), listeners[1].local_addr()?.port()])
 }
 
 fn configuration(port: u16, grpc_port: u16) -> Value {
@@ -204,11 +184,7 @@ pub fn merge(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {
-                merge(
-                    base.entry(key.clone())
-                        .or_insert_with(|| Value::Object(Map::new())),
-                    value,
-                );
+                merge(base.entry(key.clone()).or_insert_with(|| Value::Object(Map::new())), value);
             }
         }
         (base, over) => *base = over.clone(),
@@ -222,14 +198,8 @@ mod tests {
     #[test]
     fn overrides_replace_leaves_and_keep_the_rest() {
         let mut config = json!({ "a": { "b": 1, "c": [1] }, "d": true });
-        merge(
-            &mut config,
-            &json!({ "a": { "c": [2], "e": { "f": "g" } } }),
-        );
-        assert_eq!(
-            config,
-            json!({ "a": { "b": 1, "c": [2], "e": { "f": "g" } }, "d": true })
-        );
+        merge(&mut config, &json!({ "a": { "c": [2], "e": { "f": "g" } } }));
+        assert_eq!(config, json!({ "a": { "b": 1, "c": [2], "e": { "f": "g" } }, "d": true }));
     }
 
     #[test]

@@ -23,12 +23,7 @@ pub struct Options {
     #[arg(long, value_name = "HOST:PORT", requires = "url")]
     pub grpc: Option<String>,
     /// API key of the running server.
-    #[arg(
-        long,
-        value_name = "KEY",
-        requires = "url",
-        default_value = "bench-api-key"
-    )]
+    #[arg(long, value_name = "KEY", requires = "url", default_value = "bench-api-key")]
     pub api_key: String,
     /// HMAC secret with which the running server checks connection tokens.
     #[arg(
@@ -74,10 +69,7 @@ impl Options {
     /// When a given name matches none.
     pub fn chosen(&self) -> Result<Vec<&'static Scenario>> {
         for wanted in &self.scenarios {
-            if !scenario::ALL
-                .iter()
-                .any(|scenario| scenario.name.starts_with(wanted.as_str()))
-            {
+            if !scenario::ALL.iter().any(|scenario| scenario.name.starts_with(wanted.as_str())) {
                 bail!("no scenario begins with {wanted:?}; --list shows all");
             }
         }
@@ -86,11 +78,7 @@ impl Options {
             self.scenarios.is_empty()
                 || self.scenarios.iter().any(|wanted| {
                     let exact = scenario::ALL.iter().any(|other| other.name == wanted);
-                    if exact {
-                        scenario.name == wanted
-                    } else {
-                        scenario.name.starts_with(wanted.as_str())
-                    }
+                    if exact { scenario.name == wanted } else { scenario.name.starts_with(wanted.as_str()) }
                 })
         };
         Ok(scenario::ALL.iter().filter(chosen).collect())
@@ -111,23 +99,13 @@ mod tests {
     fn a_scenario_is_chosen_by_name_or_beginning() {
         let chosen = |names: &[&str]| -> Result<Vec<&str>> {
             let arguments = names.iter().flat_map(|name| ["--scenario", name]);
-            let options = Options::try_parse_from(["gyre-bench"].into_iter().chain(arguments))
-                .expect("valid");
-            Ok(options
-                .chosen()?
-                .iter()
-                .map(|scenario| scenario.name)
-                .collect())
+            let options =
+                Options::try_parse_from(["gyre-bench"].into_iter().chain(arguments)).expect("valid");
+            Ok(options.chosen()?.iter().map(|scenario| scenario.name).collect())
         };
         assert_eq!(chosen(&[]).expect("all").len(), scenario::ALL.len());
-        assert_eq!(
-            chosen(&["saturated"]).expect("two"),
-            ["saturated-16", "saturated-64"]
-        );
-        assert_eq!(
-            chosen(&["http-publish-1"]).expect("one"),
-            ["http-publish-1"]
-        );
+        assert_eq!(chosen(&["saturated"]).expect("two"), ["saturated-16", "saturated-64"]);
+        assert_eq!(chosen(&["http-publish-1"]).expect("one"), ["http-publish-1"]);
         assert!(chosen(&["nothing"]).is_err());
     }
 }

@@ -27,12 +27,7 @@ pub struct Pacer {
 impl Pacer {
     /// Plans `total` sends at `rate` per second, the first one at `start_ns`.
     pub fn new(start_ns: u64, rate: f64, total: u64) -> Self {
-        Self {
-            start_ns,
-            rate,
-            issued: 0,
-            total,
-        }
+        Self { start_ns, rate, issued: 0, total }
     }
 
     /// Returns the intended time of the next send if it is due.

@@ -59,10 +59,7 @@ pub struct Cursor {
 impl Cursor {
     /// Expects `next` as the first sequence number; numbers start at 1.
     pub fn starting_at(next: u64) -> Self {
-        Self {
-            next,
-            missing: None,
-        }
+        Self { next, missing: None }
     }
 }
 
@@ -128,30 +125,17 @@ impl Ledger {
             entry.due.push_back(entry.subscribers);
             self.outstanding += 1;
         }
-        Stamp {
-            channel,
-            sequence,
-            intended_ns,
-        }
+        Stamp { channel, sequence, intended_ns }
     }
 
     /// Records the arrival of `stamp` at a subscriber of `channel`.
-    pub fn deliver(
-        &mut self,
-        channel: Option<ChannelIndex>,
-        cursor: &mut Cursor,
-        stamp: Stamp,
-        now_ns: u64,
-    ) {
+    pub fn deliver(&mut self, channel: Option<ChannelIndex>, cursor: &mut Cursor, stamp: Stamp, now_ns: u64) {
         if channel != Some(stamp.channel) {
             self.faults.misrouted += 1;
             return;
         }
         if stamp.sequence < cursor.next {
-            let late = cursor
-                .missing
-                .as_mut()
-                .is_some_and(|missing| missing.remove(&stamp.sequence));
+            let late = cursor.missing.as_mut().is_some_and(|missing| missing.remove(&stamp.sequence));
             if !late {
                 self.faults.duplicated += 1;
                 return;
@@ -161,17 +145,13 @@ impl Ledger {
         } else {
             if stamp.sequence > cursor.next {
                 self.faults.lost += stamp.sequence - cursor.next;
-                cursor
-                    .missing
-                    .get_or_insert_default()
-                    .extend(cursor.next..stamp.sequence);
+                cursor.missing.get_or_insert_default().extend(cursor.next..stamp.sequence);
             }
             cursor.next = stamp.sequence + 1;
         }
         self.delivered += 1;
         if stamp.intended_ns >= self.latency_since_ns {
-            self.latency
-                .saturating_record(now_ns.saturating_sub(stamp.intended_ns));
+            self.latency.saturating_record(now_ns.saturating_sub(stamp.intended_ns));
         }
         self.settle(stamp);
     }
@@ -194,8 +174,7 @@ impl Ledger {
     /// Counts what a subscriber never got, at the end of a run; reads everything published so far as due.
     pub fn close_cursor(&mut self, channel: ChannelIndex, cursor: &Cursor) {
         // Gaps within the stream were counted when they were seen; only the tail is left.
-        self.faults.lost +=
-            (self.channels[channel as usize].published + 1).saturating_sub(cursor.next);
+        self.faults.lost += (self.channels[channel as usize].published + 1).saturating_sub(cursor.next);
     }
 
     /// Starts latency recording for publications intended from `since_ns` on.
@@ -260,53 +239,16 @@ mod tests {
 
     #[test]
     fn gaps_and_missing_tails_are_losses() {
-        assert_eq!(
-            run(&[1, 3, 4]),
-            Faults {
-                lost: 1,
-                ..Faults::default()
-            }
-        );
-        assert_eq!(
-            run(&[1, 2]),
-            Faults {
-                lost: 2,
-                ..Faults::default()
-            }
-        );
-        assert_eq!(
-            run(&[]),
-            Faults {
-                lost: 4,
-                ..Faults::default()
-            }
-        );
+        assert_eq!(run(&[1, 3, 4]), Faults { lost: 1, ..Faults::default() });
+        assert_eq!(run(&[1, 2]), Faults { lost: 2, ..Faults::default() });
+        assert_eq!(run(&[]), Faults { lost: 4, ..Faults::default() });
     }
 
     #[test]
     fn repeats_are_duplicates_and_late_ones_are_reordered() {
-        assert_eq!(
-            run(&[1, 2, 2, 3, 4]),
-            Faults {
-                duplicated: 1,
-                ..Faults::default()
-            }
-        );
-        assert_eq!(
-            run(&[1, 3, 2, 4]),
-            Faults {
-                reordered: 1,
-                ..Faults::default()
-            }
-        );
-        assert_eq!(
-            run(&[2, 1, 1, 3, 4]),
-            Faults {
-                reordered: 1,
-                duplicated: 1,
-                ..Faults::default()
-            }
-        );
+        assert_eq!(run(&[1, 2, 2, 3, 4]), Faults { duplicated: 1, ..Faults::default() });
+        assert_eq!(run(&[1, 3, 2, 4]), Faults { reordered: 1, ..Faults::default() });
+        assert_eq!(run(&[2, 1, 1, 3, 4]), Faults { reordered: 1, duplicated: 1, ..Faults::default() });
     }
 
     #[test]
@@ -316,13 +258,7 @@ mod tests {
         let other = ledger.add_channel("other".into());
         let stamp = ledger.publish(other, 0);
         ledger.deliver(Some(mine), &mut Cursor::starting_at(1), stamp, 0);
-        assert_eq!(
-            ledger.faults(),
-            &Faults {
-                misrouted: 1,
-                ..Faults::default()
-            }
-        );
+        assert_eq!(ledger.faults(), &Faults { misrouted: 1, ..Faults::default() });
     }
 
     #[test]

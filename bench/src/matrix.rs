@@ -84,10 +84,7 @@ pub fn run(options: &Options) -> Result<Results> {
     let file_limit = raise_file_limit()?;
     let rounds = if options.smoke { 1 } else { options.rounds };
     let mut results = Results {
-        arms: sources
-            .iter()
-            .map(|source| source.name().to_owned())
-            .collect(),
+        arms: sources.iter().map(|source| source.name().to_owned()).collect(),
         smoke: options.smoke,
         scenarios: Vec::new(),
     };
@@ -118,19 +115,9 @@ pub fn run(options: &Options) -> Result<Results> {
                 for source in order {
                     serial += 1;
                     eprintln!("{name}: round {} of {rounds}, {}", round + 1, source.name());
-                    let bench = BenchSettings {
-                        options,
-                        protocol,
-                        file_limit,
-                        serial,
-                    };
+                    let bench = BenchSettings { options, protocol, file_limit, serial };
                     let outcome = bench.run(scenario, source, &overrides);
-                    runs.push(Run {
-                        arm: source.name().to_owned(),
-                        round,
-                        kernel_send_us: None,
-                        outcome,
-                    });
+                    runs.push(Run { arm: source.name().to_owned(), round, kernel_send_us: None, outcome });
                 }
                 let after = yardstick_for(scenario, options)?;
                 if let Some((before, after)) = kernel.zip(after) {
@@ -140,11 +127,7 @@ pub fn run(options: &Options) -> Result<Results> {
                 }
                 kernel = after;
             }
-            results.scenarios.push(ScenarioResults {
-                name,
-                about: scenario.about,
-                runs,
-            });
+            results.scenarios.push(ScenarioResults { name, about: scenario.about, runs });
         }
     }
     Ok(results)
@@ -155,10 +138,7 @@ fn sources(options: &Options) -> Result<Vec<Source<'_>>> {
         let websocket = Endpoint::parse(url, "ws", "/connection/websocket")?;
         let http = match &options.http {
             Some(http) => Endpoint::parse(http, "http", "/api")?,
-            None => Endpoint {
-                path: "/api".to_owned(),
-                ..websocket.clone()
-            },
+            None => Endpoint { path: "/api".to_owned(), ..websocket.clone() },
         };
         let grpc = match &options.grpc {
             Some(grpc) => resolve(grpc)?,
@@ -178,10 +158,7 @@ fn sources(options: &Options) -> Result<Vec<Source<'_>>> {
         bail!("nothing to measure: give --arm NAME=BINARY once or more, or --url");
     }
     for (index, arm) in options.arms.iter().enumerate() {
-        if options.arms[..index]
-            .iter()
-            .any(|other| other.name == arm.name)
-        {
+        if options.arms[..index].iter().any(|other| other.name == arm.name) {
             bail!("two arms are called {:?}", arm.name);
         }
     }
@@ -213,13 +190,9 @@ struct BenchSettings<'a> {
 impl BenchSettings<'_> {
     fn run(&self, scenario: &Scenario, source: &Source<'_>, overrides: &Value) -> Outcome {
         let outcome = match source {
-            Source::Running(target) => self.measure(
-                scenario,
-                Target {
-                    protocol: self.protocol,
-                    ..target.clone()
-                },
-            ),
+            Source::Running(target) => {
+                self.measure(scenario, Target { protocol: self.protocol, ..target.clone() })
+            }
             Source::Start(arm) => arm.start(self.protocol, overrides).and_then(|mut running| {
                 let outcome = self.measure(scenario, running.target().clone());
                 if !running.is_alive() {
@@ -261,20 +234,12 @@ impl Run {
     fn relate_to_kernel(&mut self, kernel_send_us: f64) {
         self.kernel_send_us = Some(kernel_send_us);
         if let Outcome::Valid(report) | Outcome::Void(report) = &mut self.outcome
-            && let Some(index) = report
-                .metrics
-                .iter()
-                .position(|metric| metric.name == CPU_PER_DELIVERY)
+            && let Some(index) = report.metrics.iter().position(|metric| metric.name == CPU_PER_DELIVERY)
         {
             let value = report.metrics[index].value / kernel_send_us;
             report.metrics.insert(
                 index + 1,
-                Metric {
-                    name: "the same in bare sends",
-                    unit: "K",
-                    better: Better::Neither,
-                    value,
-                },
+                Metric { name: "the same in bare sends", unit: "K", better: Better::Neither, value },
             );
         }
     }

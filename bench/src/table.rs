@@ -1,12 +1,14 @@
 //! Prints the comparison: medians per arm and the median of the ratios of pairs, as Markdown and as JSON.
 
 use crate::matrix::{Outcome, Results, Run, ScenarioResults};
-use crate::scenario::{Better, GENERATOR_SHARE, Metric, Report};
+use crate::scenario::{Better, GENERATOR_SHARE, Metric, OTHER_SHARE, Report, SERVER_CPU};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// Above this share of a core the generator may have been the bottleneck: rates are then no property of the server.
 const CLIENT_BOUND: f64 = 0.9;
+/// Above this share of a core other processes distort latencies and rates; CPU time suffers less.
+const NOISY_HOST: f64 = 0.3;
 
 /// Median, smallest and largest of a few values.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -22,11 +24,8 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
         let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            values[middle]
-        } else {
-            (values[middle - 1] + values[middle]) / 2.0
-        };
+        let median =
+            if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
         Some(Self { median, min, max })
     }
 }
@@ -40,33 +39,18 @@ impl Run {
     }
 
     fn value(&self, metric: &str) -> Option<f64> {
-        self.report()?
-            .metrics
-            .iter()
-            .find(|candidate| candidate.name == metric)
-            .map(|metric| metric.value)
+        self.report()?.metrics.iter().find(|candidate| candidate.name == metric).map(|metric| metric.value)
     }
 }
 
 impl ScenarioResults {
     fn metrics(&self) -> Vec<&Metric> {
-        let longest = self
-            .runs
-            .iter()
-            .filter_map(Run::report)
-            .max_by_key(|report| report.metrics.len());
-        longest
-            .map(|report| report.metrics.iter().collect())
-            .unwrap_or_default()
+        let longest = self.runs.iter().filter_map(Run::report).max_by_key(|report| report.metrics.len());
+        longest.map(|report| report.metrics.iter().collect()).unwrap_or_default()
     }
 
     fn spread(&self, arm: &str, metric: &str) -> Option<Spread> {
-        Spread::of(
-            self.runs
-                .iter()
-                .filter(|run| run.arm == arm)
-                .filter_map(|run| run.value(metric)),
-        )
+        Spread::of(self.runs.iter().filter(|run| run.arm == arm).filter_map(|run| run.value(metric)))
     }
 
     /// How many times better `arm` is than `reference`, from the two runs of each round.
@@ -89,9 +73,12 @@ impl ScenarioResults {
         }))
     }
 
+    fn is_noisy(&self, arm: &str) -> bool {
+        self.spread(arm, OTHER_SHARE).is_some_and(|share| share.median > NOISY_HOST)
+    }
+
     fn is_client_bound(&self, arm: &str) -> bool {
-        self.spread(arm, GENERATOR_SHARE)
-            .is_some_and(|share| share.median > CLIENT_BOUND)
+        self.spread(arm, GENERATOR_SHARE).is_some_and(|share| share.median > CLIENT_BOUND)
     }
 }
 
@@ -115,11 +102,7 @@ pub fn markdown(results: &Results) -> String {
     let _ = writeln!(out, "\n|{}", "---|".repeat(columns));
     for scenario in &results.scenarios {
         for metric in scenario.metrics() {
-            let unit = if metric.unit.is_empty() {
-                String::new()
-            } else {
-                format!(", {}", metric.unit)
-            };
+            let unit = if metric.unit.is_empty() { String::new() } else { format!(", {}", metric.unit) };
             let _ = write!(out, "| {} | {}{unit} |", scenario.name, metric.name);
             for arm in &results.arms {
                 match scenario.spread(arm, metric.name) {
@@ -139,14 +122,17 @@ pub fn markdown(results: &Results) -> String {
             }
             out.push('\n');
         }
-        for arm in results
-            .arms
-            .iter()
-            .filter(|arm| scenario.is_client_bound(arm))
-        {
+        for arm in results.arms.iter().filter(|arm| scenario.is_client_bound(arm)) {
             let _ = writeln!(
                 notes,
                 "- {}: {arm} was client-bound; its rates and latencies are the generator's",
+                scenario.name
+            );
+        }
+        for arm in results.arms.iter().filter(|arm| !results.smoke && scenario.is_noisy(arm)) {
+            let _ = writeln!(
+                notes,
+                "- {}: other processes disturbed {arm}; compare CPU times, not latencies and rates",
                 scenario.name
             );
         }
@@ -168,6 +154,16 @@ pub fn markdown(results: &Results) -> String {
             }
         }
     }
+    for arm in others {
+        if let Some((mean, count)) = mean_cpu_ratio(results, reference, arm)
+            && !results.smoke
+        {
+            let _ = writeln!(
+                out,
+                "\nServer CPU, geometric mean over {count} scenarios: {arm} {mean:.2}× better than {reference}."
+            );
+        }
+    }
     if results.smoke {
         notes.push_str("- smoke sizes: deliveries were checked, figures mean nothing\n");
     }
@@ -175,6 +171,21 @@ pub fn markdown(results: &Results) -> String {
         let _ = write!(out, "\n{notes}");
     }
     out
+}
+
+/// Geometric mean of the CPU ratios of all scenarios that have one, and how many these are.
+fn mean_cpu_ratio(results: &Results, reference: &str, arm: &str) -> Option<(f64, usize)> {
+    let logarithms: Vec<f64> = results
+        .scenarios
+        .iter()
+        .filter_map(|scenario| {
+            let metrics = scenario.metrics();
+            let cpu = metrics.iter().find(|metric| metric.name.starts_with(SERVER_CPU))?;
+            Some(scenario.ratio(reference, arm, cpu)?.median.ln())
+        })
+        .collect();
+    let count = logarithms.len();
+    (count > 0).then(|| ((logarithms.iter().sum::<f64>() / count as f64).exp(), count))
 }
 
 /// Every figure of every run, with the summary the table shows and a description of the machine.
@@ -243,37 +254,17 @@ mod tests {
     use crate::ledger::Faults;
 
     fn run(arm: &str, round: u32, cpu: f64, rate: f64) -> Run {
-        let metric = |name, better, value| Metric {
-            name,
-            unit: "",
-            better,
-            value,
-        };
-        let metrics = vec![
-            metric("cpu", Better::Lower, cpu),
-            metric("rate", Better::Higher, rate),
-        ];
-        let report = Report {
-            metrics,
-            ..Report::default()
-        };
-        Run {
-            arm: arm.into(),
-            round,
-            kernel_send_us: None,
-            outcome: Outcome::Valid(report),
-        }
+        let metric = |name, better, value| Metric { name, unit: "", better, value };
+        let metrics = vec![metric("cpu", Better::Lower, cpu), metric("rate", Better::Higher, rate)];
+        let report = Report { metrics, ..Report::default() };
+        Run { arm: arm.into(), round, kernel_send_us: None, outcome: Outcome::Valid(report) }
     }
 
     fn results(runs: Vec<Run>) -> Results {
         Results {
             arms: vec!["ref".into(), "ours".into()],
             smoke: false,
-            scenarios: vec![ScenarioResults {
-                name: "s".into(),
-                about: "",
-                runs,
-            }],
+            scenarios: vec![ScenarioResults { name: "s".into(), about: "", runs }],
         }
     }
 
@@ -288,27 +279,16 @@ mod tests {
             run("ours", 2, 10.0, 200.0),
         ]);
         let text = markdown(&results);
-        assert!(
-            text.contains("| s | cpu | 16.0 | 5.00 | 3.00× (2.00–4.00) |"),
-            "{text}"
-        );
-        assert!(
-            text.contains("| s | rate | 100 | 200 | 2.00× (1.50–4.00) |"),
-            "{text}"
-        );
+        assert!(text.contains("| s | cpu | 16.0 | 5.00 | 3.00× (2.00–4.00) |"), "{text}");
+        assert!(text.contains("| s | rate | 100 | 200 | 2.00× (1.50–4.00) |"), "{text}");
         assert!(results.is_clean());
     }
 
     #[test]
     fn a_void_run_is_named_and_left_out() {
         let mut lossy = run("ours", 0, 1.0, 1.0);
-        lossy.outcome = Outcome::Void(Report {
-            faults: Faults {
-                lost: 3,
-                ..Faults::default()
-            },
-            ..Report::default()
-        });
+        lossy.outcome =
+            Outcome::Void(Report { faults: Faults { lost: 3, ..Faults::default() }, ..Report::default() });
         let results = results(vec![run("ref", 0, 10.0, 1.0), lossy]);
         let text = markdown(&results);
         assert!(text.contains("| s | cpu | 10.0 | – | |"), "{text}");

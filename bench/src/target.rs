@@ -33,41 +33,24 @@ pub struct Endpoint {
 impl Endpoint {
     pub fn loopback(port: u16, path: &str) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        Self {
-            address,
-            host: address.to_string(),
-            path: path.to_owned(),
-        }
+        Self { address, host: address.to_string(), path: path.to_owned() }
     }
 
     /// Reads `scheme://host:port/path`; an empty path becomes `default_path`.
     pub fn parse(url: &str, scheme: &str, default_path: &str) -> Result<Self> {
-        let Some(rest) = url
-            .strip_prefix(scheme)
-            .and_then(|rest| rest.strip_prefix("://"))
-        else {
+        let Some(rest) = url.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")) else {
             bail!("address {url:?} does not start with {scheme}://");
         };
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let path = if path.is_empty() {
-            default_path.to_owned()
-        } else {
-            format!("/{path}")
-        };
-        Ok(Self {
-            address: resolve(host)?,
-            host: host.to_owned(),
-            path,
-        })
+        let path = if path.is_empty() { default_path.to_owned() } else { format!("/{path}") };
+        Ok(Self { address: resolve(host)?, host: host.to_owned(), path })
     }
 }
 
 /// Resolves `host:port`, preferring IPv4.
 pub fn resolve(host: &str) -> Result<SocketAddr> {
-    let addresses: Vec<SocketAddr> = host
-        .to_socket_addrs()
-        .with_context(|| format!("resolve {host:?} (host:port)"))?
-        .collect();
+    let addresses: Vec<SocketAddr> =
+        host.to_socket_addrs().with_context(|| format!("resolve {host:?} (host:port)"))?.collect();
     addresses
         .iter()
         .find(|address| address.is_ipv4())
@@ -85,16 +68,10 @@ struct Claims<'a> {
 impl Target {
     /// Signs a connection token for `user`.
     pub fn token(&self, user: &str) -> Result<String> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .context("clock is before 1970")?
-            .as_secs();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).context("clock is before 1970")?.as_secs();
         jsonwebtoken::encode(
             &jsonwebtoken::Header::default(),
-            &Claims {
-                sub: user,
-                exp: now + TOKEN_LIFETIME_SECONDS,
-            },
+            &Claims { sub: user, exp: now + TOKEN_LIFETIME_SECONDS },
             &jsonwebtoken::EncodingKey::from_secret(self.token_secret.as_bytes()),
         )
         .context("sign a connection token")
@@ -113,12 +90,7 @@ mod tests {
             (endpoint.host.as_str(), endpoint.path.as_str()),
             ("127.0.0.1:8000", "/connection/websocket")
         );
-        assert_eq!(
-            Endpoint::parse("http://127.0.0.1:1", "http", "/api")
-                .expect("valid")
-                .path,
-            "/api"
-        );
+        assert_eq!(Endpoint::parse("http://127.0.0.1:1", "http", "/api").expect("valid").path, "/api");
         assert!(Endpoint::parse("wss://127.0.0.1:1", "ws", "/").is_err());
         assert!(Endpoint::parse("ws://127.0.0.1", "ws", "/").is_err());
     }

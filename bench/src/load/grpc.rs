@@ -5,14 +5,13 @@ use crate::ledger::new_histogram;
 use crate::load::http::{Outcome, Until};
 use crate::target::Target;
 use anyhow::{Context, Result, anyhow};
-use http::uri::PathAndQuery;
+use gyre_proto::api::PublishRequest;
+use gyre_proto::api::centrifugo_api_client::CentrifugoApiClient;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
-
-const PUBLISH: &str = "/centrifugal.centrifugo.api.CentrifugoApi/Publish";
 
 /// Connections to the gRPC API of one server.
 pub struct GrpcLoad {
@@ -29,56 +28,22 @@ struct Shared<F> {
     sent: u64,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-struct PublishRequest {
-    #[prost(string, tag = "1")]
-    channel: String,
-    #[prost(bytes = "vec", tag = "2")]
-    data: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct PublishResponse {
-    #[prost(message, optional, tag = "1")]
-    error: Option<Failure>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Failure {
-    #[prost(uint32, tag = "1")]
-    code: u32,
-    #[prost(string, tag = "2")]
-    message: String,
-}
-
 impl GrpcLoad {
     /// Opens `connections` HTTP/2 connections.
     pub fn connect(target: &Target, connections: usize, clock: Clock) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let endpoint = Endpoint::from_shared(format!("http://{}", target.grpc))?.tcp_nodelay(true);
         let channels = runtime.block_on(async {
             let mut channels = Vec::with_capacity(connections);
             for _ in 0..connections {
-                channels.push(
-                    endpoint
-                        .connect()
-                        .await
-                        .with_context(|| format!("connect to {}", target.grpc))?,
-                );
+                channels
+                    .push(endpoint.connect().await.with_context(|| format!("connect to {}", target.grpc))?);
             }
             anyhow::Ok(channels)
         })?;
-        let authorization = format!("apikey {}", target.api_key)
-            .parse()
-            .context("API key is no header value")?;
-        Ok(Self {
-            runtime,
-            channels,
-            authorization,
-            clock,
-        })
+        let authorization =
+            format!("apikey {}", target.api_key).parse().context("API key is no header value")?;
+        Ok(Self { runtime, channels, authorization, clock })
     }
 
     /// Keeps `streams` publishes outstanding on every connection; `body` yields channel and data of each.
@@ -93,12 +58,7 @@ impl GrpcLoad {
     ) -> Result<Outcome> {
         let shared = Rc::new(RefCell::new(Shared {
             body,
-            outcome: Outcome {
-                requests: 0,
-                failed: 0,
-                latency: new_histogram(),
-                first_failure: None,
-            },
+            outcome: Outcome { requests: 0, failed: 0, latency: new_histogram(), first_failure: None },
             sent: 0,
         }));
         let local = tokio::task::LocalSet::new();
@@ -126,8 +86,7 @@ impl GrpcLoad {
             anyhow::Ok(())
         })?;
         drop(local);
-        let shared =
-            Rc::into_inner(shared).ok_or_else(|| anyhow!("a gRPC stream outlived its run"))?;
+        let shared = Rc::into_inner(shared).ok_or_else(|| anyhow!("a gRPC stream outlived its run"))?;
         Ok(shared.into_inner().outcome)
     }
 }
@@ -140,7 +99,7 @@ async fn publish_in_turn<F: FnMut() -> (String, Vec<u8>)>(
     began: Instant,
     shared: Rc<RefCell<Shared<F>>>,
 ) -> Result<()> {
-    let mut client = tonic::client::Grpc::new(channel);
+    let mut client = CentrifugoApiClient::new(channel);
     loop {
         let (channel, data) = {
             let mut shared = shared.borrow_mut();
@@ -154,28 +113,17 @@ async fn publish_in_turn<F: FnMut() -> (String, Vec<u8>)>(
             shared.sent += 1;
             (shared.body)()
         };
-        client
-            .ready()
-            .await
-            .context("gRPC connection is not ready")?;
-        let mut request = tonic::Request::new(PublishRequest { channel, data });
-        request
-            .metadata_mut()
-            .insert("authorization", authorization.clone());
-        let codec = tonic_prost::ProstCodec::<PublishRequest, PublishResponse>::default();
+        let mut request =
+            tonic::Request::new(PublishRequest { channel, data: data.into(), ..Default::default() });
+        request.metadata_mut().insert("authorization", authorization.clone());
         let sent_ns = clock.now_ns();
-        let answer = client
-            .unary(request, PathAndQuery::from_static(PUBLISH), codec)
-            .await;
+        let answer = client.publish(request).await;
         let mut shared = shared.borrow_mut();
         let outcome = &mut shared.outcome;
         outcome.requests += 1;
         outcome.latency.saturating_record(clock.now_ns() - sent_ns);
         let failure = match answer {
-            Ok(answer) => answer
-                .into_inner()
-                .error
-                .map(|Failure { code, message }| format!("{code} {message}")),
+            Ok(answer) => answer.into_inner().error.map(|error| format!("{} {}", error.code, error.message)),
             Err(status) => Some(status.to_string()),
         };
         if let Some(failure) = failure {

@@ -61,11 +61,7 @@ impl HttpLoad {
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
-            poll.registry().register(
-                &mut stream,
-                Token(index),
-                Interest::READABLE | Interest::WRITABLE,
-            )?;
+            poll.registry().register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
             connections.push(HttpConnection {
                 stream,
                 sent_ns: 0,
@@ -79,13 +75,7 @@ impl HttpLoad {
             "POST {}/{method} HTTP/1.1\r\nHost: {}\r\nX-API-Key: {}\r\nContent-Type: application/json\r\nContent-Length: ",
             endpoint.path, endpoint.host, target.api_key
         );
-        Ok(Self {
-            poll,
-            connections,
-            clock,
-            scratch: vec![0; READ_BUFFER],
-            head: head.into_bytes(),
-        })
+        Ok(Self { poll, connections, clock, scratch: vec![0; READ_BUFFER], head: head.into_bytes() })
     }
 
     /// Keeps every connection busy: `body` writes each request, `accept` judges each answer's body.
@@ -98,12 +88,7 @@ impl HttpLoad {
         mut body: impl FnMut(&mut Vec<u8>),
         accept: impl Fn(&[u8]) -> bool,
     ) -> Result<Outcome> {
-        let mut outcome = Outcome {
-            requests: 0,
-            failed: 0,
-            latency: new_histogram(),
-            first_failure: None,
-        };
+        let mut outcome = Outcome { requests: 0, failed: 0, latency: new_histogram(), first_failure: None };
         let began = Instant::now();
         let mut sent = 0;
         let mut scratch_body = Vec::new();
@@ -116,18 +101,12 @@ impl HttpLoad {
         let mut events = Events::with_capacity(self.connections.len().max(16));
         let mut last_answer = Instant::now();
         while outcome.requests < sent {
-            match self
-                .poll
-                .poll(&mut events, Some(Duration::from_millis(100)))
-            {
+            match self.poll.poll(&mut events, Some(Duration::from_millis(100))) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 other => other.context("wait for events")?,
             }
             if last_answer.elapsed() > ANSWER_LIMIT {
-                bail!(
-                    "{} of {sent} HTTP requests answered, then nothing for 5 s",
-                    outcome.requests
-                );
+                bail!("{} of {sent} HTTP requests answered, then nothing for 5 s", outcome.requests);
             }
             for event in events.iter() {
                 let connection = &mut self.connections[event.token().0];
@@ -143,9 +122,7 @@ impl HttpLoad {
                 };
                 last_answer = Instant::now();
                 outcome.requests += 1;
-                outcome
-                    .latency
-                    .saturating_record(self.clock.now_ns() - sent_ns);
+                outcome.latency.saturating_record(self.clock.now_ns() - sent_ns);
                 if answer.status != 200 || !accept(answer.body) {
                     outcome.failed += 1;
                     outcome.first_failure.get_or_insert_with(|| {
@@ -237,9 +214,7 @@ fn is_complete(bytes: &[u8]) -> Result<bool> {
     match header(&bytes[..head], "content-length") {
         Some(length) => Ok(body.len() >= length.parse::<usize>().context("bad content-length")?),
         // Nothing follows an answer before the next request, so the last chunk is at the end.
-        None if header(&bytes[..head], "transfer-encoding").is_some() => {
-            Ok(body.ends_with(b"0\r\n\r\n"))
-        }
+        None if header(&bytes[..head], "transfer-encoding").is_some() => Ok(body.ends_with(b"0\r\n\r\n")),
         None => bail!("HTTP answer with neither content-length nor transfer-encoding"),
     }
 }
@@ -251,10 +226,7 @@ fn parse(bytes: &[u8]) -> Result<Answer<'_>> {
         .and_then(|digits| std::str::from_utf8(digits).ok())
         .and_then(|digits| digits.parse().ok())
         .context("malformed HTTP status line")?;
-    Ok(Answer {
-        status,
-        body: &bytes[head..],
-    })
+    Ok(Answer { status, body: &bytes[head..] })
 }
 
 fn head_end(bytes: &[u8]) -> Option<usize> {
@@ -265,8 +237,7 @@ fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
     head.split(|&byte| byte == b'\n').find_map(|line| {
         let (key, value) = line.split_at_checked(name.len())?;
         let value = value.strip_prefix(b":")?;
-        key.eq_ignore_ascii_case(name.as_bytes())
-            .then(|| std::str::from_utf8(value).ok().map(str::trim))?
+        key.eq_ignore_ascii_case(name.as_bytes()).then(|| std::str::from_utf8(value).ok().map(str::trim))?
     })
 }
 
@@ -276,7 +247,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_complete_with_its_whole_body() {
-        let text = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 13\r\n\r\n{\"result\":{}}";
+        let text =
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 13\r\n\r\n{\"result\":{}}";
         assert!(is_complete(text).expect("valid"));
         assert!(!is_complete(&text[..text.len() - 1]).expect("valid so far"));
         assert!(!is_complete(&text[..20]).expect("valid so far"));

@@ -24,10 +24,7 @@ impl Sources {
             high.checked_sub(low)
         });
         // A quarter stays free for sockets that linger from earlier runs.
-        Self {
-            per_source: (ports.unwrap_or(DEFAULT_PORTS) * 3 / 4).max(1),
-            opened: 0,
-        }
+        Self { per_source: (ports.unwrap_or(DEFAULT_PORTS) * 3 / 4).max(1), opened: 0 }
     }
 
     /// Starts connecting; the socket becomes writable when it is connected.
@@ -38,14 +35,8 @@ impl Sources {
             TcpStream::connect(address).with_context(|| format!("connect to {address}"))?
         } else {
             let host = Ipv4Addr::new(127, 0, 0, (1 + source.min(HIGHEST_SOURCE)) as u8);
-            let socket = Socket::new(
-                Domain::IPV4,
-                Type::STREAM.nonblocking(),
-                Some(Protocol::TCP),
-            )?;
-            socket
-                .bind(&SocketAddr::from((host, 0)).into())
-                .with_context(|| format!("bind to {host}"))?;
+            let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+            socket.bind(&SocketAddr::from((host, 0)).into()).with_context(|| format!("bind to {host}"))?;
             // A connect on a non-blocking socket reports that it is in progress.
             if let Err(error) = socket.connect(&address.into())
                 && error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error())

@@ -134,10 +134,7 @@ impl Swarm {
             }
             self.turn(Duration::from_millis(100))?;
             if self.core.closed > 0 {
-                bail!(
-                    "a client was lost while connecting: {}",
-                    self.core.problems.join("; ")
-                );
+                bail!("a client was lost while connecting: {}", self.core.problems.join("; "));
             }
             if self.core.ready > progress.1 {
                 progress = (Instant::now(), self.core.ready);
@@ -158,13 +155,8 @@ impl Swarm {
         let opened_ns = self.core.clock.now_ns();
         let mut stream = self.sources.connect(self.core.target.websocket.address)?;
         let token = Token(self.connections.len());
-        self.poll.registry().register(
-            &mut stream,
-            token,
-            Interest::READABLE | Interest::WRITABLE,
-        )?;
-        self.connections
-            .push(Connection::new(stream, plan, opened_ns));
+        self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        self.connections.push(Connection::new(stream, plan, opened_ns));
         Ok(())
     }
 
@@ -185,30 +177,20 @@ impl Swarm {
             }
         };
         let once = Itimerspec {
-            it_interval: Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            },
+            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
             it_value: Timespec {
                 tv_sec: delay.as_secs() as i64,
                 // Zero would disarm the timer.
                 tv_nsec: i64::from(delay.subsec_nanos()).max(1),
             },
         };
-        rustix::time::timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once)
-            .context("set a timer")?;
+        rustix::time::timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once).context("set a timer")?;
         self.timer = Some(timer);
         Ok(())
     }
 
     /// Queues one publication to `channel` on the connection of client `connection`; it leaves with the next turn.
-    pub fn publish(
-        &mut self,
-        connection: usize,
-        channel: ChannelIndex,
-        intended_ns: u64,
-        size: usize,
-    ) {
+    pub fn publish(&mut self, connection: usize, channel: ChannelIndex, intended_ns: u64, size: usize) {
         let client = &mut self.connections[connection];
         let stamp = self.core.ledger.publish(channel, intended_ns);
         let id = client.next_id();
@@ -216,23 +198,13 @@ impl Swarm {
             self.dirty.push(connection);
         }
         let name = self.core.ledger.channel_name(channel);
-        self.core
-            .encoder
-            .publish(id, name, stamp, size, &mut client.out);
+        self.core.encoder.publish(id, name, stamp, size, &mut client.out);
         self.core.published += 1;
     }
 
     /// Sends what is queued, waits up to `wait` for something to happen, and handles it.
     pub fn turn(&mut self, wait: Duration) -> Result<()> {
-        let Self {
-            poll,
-            events,
-            timer,
-            connections,
-            dirty,
-            core,
-            ..
-        } = self;
+        let Self { poll, events, timer, connections, dirty, core, .. } = self;
         for index in dirty.drain(..) {
             if connections[index].is_live()
                 && let Err(error) = connections[index].flush()
@@ -256,12 +228,8 @@ impl Swarm {
             if client.phase == Phase::Closed {
                 continue;
             }
-            let outcome = core.handle(
-                client,
-                event.is_readable(),
-                event.is_writable(),
-                event.is_read_closed(),
-            );
+            let outcome =
+                core.handle(client, event.is_readable(), event.is_writable(), event.is_read_closed());
             if let Err(error) = outcome {
                 core.close(client, &error);
             }
@@ -271,11 +239,7 @@ impl Swarm {
 
     /// Runs turns until nothing is outstanding; gives up after five seconds without any progress.
     pub fn drain(&mut self) -> Result<()> {
-        let mut progress = (
-            Instant::now(),
-            self.core.ledger.delivered(),
-            self.core.acknowledged,
-        );
+        let mut progress = (Instant::now(), self.core.ledger.delivered(), self.core.acknowledged);
         while self.core.ledger.outstanding() > 0 || self.core.acknowledged < self.core.published {
             self.turn(Duration::from_millis(20))?;
             let now = (self.core.ledger.delivered(), self.core.acknowledged);
@@ -314,13 +278,7 @@ impl Drop for Swarm {
 }
 
 impl Core {
-    fn handle(
-        &mut self,
-        client: &mut Connection,
-        readable: bool,
-        writable: bool,
-        ended: bool,
-    ) -> Result<()> {
+    fn handle(&mut self, client: &mut Connection, readable: bool, writable: bool, ended: bool) -> Result<()> {
         if client.phase == Phase::Connecting {
             if let Some(error) = client.stream.take_error()? {
                 return Err(error).context("connect");
@@ -331,8 +289,7 @@ impl Core {
             // Frames are small and must leave at once.
             client.stream.set_nodelay(true)?;
             let endpoint = &self.target.websocket;
-            client.out =
-                websocket::upgrade_request(&endpoint.host, &endpoint.path, self.target.protocol);
+            client.out = websocket::upgrade_request(&endpoint.host, &endpoint.path, self.target.protocol);
             client.phase = Phase::Upgrading;
         }
         if writable && !client.out.is_empty() {
@@ -393,17 +350,14 @@ impl Core {
             };
             used = length;
             let id = client.next_id();
-            self.encoder
-                .connect(id, &client.plan.token, &mut client.out);
+            self.encoder.connect(id, &client.plan.token, &mut client.out);
             client.phase = Phase::Authenticating;
         }
         while let Some(frame) = websocket::parse_frame(&bytes[used..])? {
             used += frame.length;
             match frame.opcode {
                 opcode::TEXT | opcode::BINARY => self.messages(client, frame.payload, now_ns)?,
-                opcode::PING => {
-                    websocket::write_frame(opcode::PONG, frame.payload, &mut client.out)
-                }
+                opcode::PING => websocket::write_frame(opcode::PONG, frame.payload, &mut client.out),
                 opcode::CLOSE => return Err(close_reason(frame.payload)),
                 _ => {}
             }
@@ -413,16 +367,7 @@ impl Core {
 
     fn messages(&mut self, client: &mut Connection, payload: &[u8], now_ns: u64) -> Result<()> {
         let Self {
-            target,
-            ledger,
-            encoder,
-            scanner,
-            traffic,
-            ready,
-            acknowledged,
-            ready_time,
-            problems,
-            ..
+            target, ledger, encoder, scanner, traffic, ready, acknowledged, ready_time, problems, ..
         } = self;
         let mut publications = 0;
         reply::decode(target.protocol, scanner, payload, |message| {
@@ -472,10 +417,7 @@ impl Core {
     }
 
     fn close(&mut self, client: &mut Connection, error: &anyhow::Error) {
-        note(
-            &mut self.problems,
-            format!("{error:#} (while {:?})", client.phase),
-        );
+        note(&mut self.problems, format!("{error:#} (while {:?})", client.phase));
         client.phase = Phase::Closed;
         self.closed += 1;
         self.ledger.faults_mut().disconnects += 1;
@@ -510,11 +452,9 @@ fn accept(
 
 fn close_reason(payload: &[u8]) -> anyhow::Error {
     match payload {
-        [high, low, reason @ ..] => anyhow!(
-            "closed with {} {:?}",
-            u16::from_be_bytes([*high, *low]),
-            String::from_utf8_lossy(reason)
-        ),
+        [high, low, reason @ ..] => {
+            anyhow!("closed with {} {:?}", u16::from_be_bytes([*high, *low]), String::from_utf8_lossy(reason))
+        }
         _ => anyhow!("closed without a code"),
     }
 }

@@ -35,17 +35,13 @@ pub fn measure(duration: Duration) -> Result<f64> {
     let mut sent = 0u64;
     while began.elapsed() < duration {
         for sender in &mut senders {
-            sender
-                .write_all(&MESSAGE)
-                .context("send for the kernel yardstick")?;
+            sender.write_all(&MESSAGE).context("send for the kernel yardstick")?;
         }
         sent += senders.len() as u64;
     }
     let spent = meter::thread_cpu()? - before;
     drop(senders);
-    let received = drain
-        .join()
-        .map_err(|_| anyhow!("the draining thread panicked"))??;
+    let received = drain.join().map_err(|_| anyhow!("the draining thread panicked"))??;
     if received != sent * MESSAGE.len() as u64 {
         return Err(anyhow!(
             "kernel yardstick sent {} bytes and received {received}",
@@ -61,8 +57,7 @@ fn drain(receivers: Vec<mio::net::TcpStream>) -> Result<u64> {
     let mut open = receivers.len();
     let mut receivers: Vec<_> = receivers.into_iter().map(Some).collect();
     for (index, receiver) in receivers.iter_mut().flatten().enumerate() {
-        poll.registry()
-            .register(receiver, Token(index), Interest::READABLE)?;
+        poll.registry().register(receiver, Token(index), Interest::READABLE)?;
     }
     let mut buffer = vec![0; 64 << 10];
     let mut received = 0;

@@ -23,23 +23,11 @@ pub struct OpenLoop {
 
 impl OpenLoop {
     pub const fn one_channel(namespace: &'static str, subscribers: u32, rate: f64) -> Self {
-        Self {
-            namespace,
-            channels: 1,
-            subscribers,
-            rate,
-            subscribers_publish: false,
-        }
+        Self { namespace, channels: 1, subscribers, rate, subscribers_publish: false }
     }
 
     pub const fn small_channels(channels: u32, subscribers: u32, rate: f64) -> Self {
-        Self {
-            namespace: PLAIN,
-            channels,
-            subscribers,
-            rate,
-            subscribers_publish: true,
-        }
+        Self { namespace: PLAIN, channels, subscribers, rate, subscribers_publish: true }
     }
 }
 
@@ -59,21 +47,9 @@ pub fn open_loop(bench: &mut Bench, shape: OpenLoop) -> Result<Report> {
     };
     let (mut swarm, outlets) = assemble(bench, shape)?;
     let sends = |duration: Duration| (shape.rate * duration.as_secs_f64()).ceil() as u64;
-    pace(
-        bench,
-        &mut swarm,
-        &outlets,
-        shape.rate,
-        sends(bench.warm_up()),
-    )?;
+    pace(bench, &mut swarm, &outlets, shape.rate, sends(bench.warm_up()))?;
     let measurement = Measurement::open(bench, &mut swarm)?;
-    let lag = pace(
-        bench,
-        &mut swarm,
-        &outlets,
-        shape.rate,
-        sends(bench.measured()),
-    )?;
+    let lag = pace(bench, &mut swarm, &outlets, shape.rate, sends(bench.measured()))?;
     let mut report = measurement.close(bench, &swarm)?;
     let lag_p99 = lag.value_at_quantile(0.99) as f64 / 1e3;
     report.add("generator send lag p99", "µs", Better::Neither, lag_p99);
@@ -86,13 +62,7 @@ pub fn open_loop(bench: &mut Bench, shape: OpenLoop) -> Result<Report> {
 pub fn saturated(bench: &mut Bench, subscribers: u32, outstanding: u64) -> Result<Report> {
     let shape = OpenLoop::one_channel(PLAIN, bench.size(subscribers, 50), 0.0);
     let (mut swarm, outlets) = assemble(bench, shape)?;
-    flood(
-        bench,
-        &mut swarm,
-        outlets[0],
-        outstanding,
-        bench.warm_up() / 2,
-    )?;
+    flood(bench, &mut swarm, outlets[0], outstanding, bench.warm_up() / 2)?;
     let measurement = Measurement::open(bench, &mut swarm)?;
     flood(bench, &mut swarm, outlets[0], outstanding, bench.measured())?;
     let mut report = measurement.close(bench, &swarm)?;
@@ -106,13 +76,8 @@ fn assemble(bench: &Bench, shape: OpenLoop) -> Result<(Swarm, Vec<Outlet>)> {
     let mut plans = Vec::new();
     let mut outlets = Vec::new();
     for index in 0..shape.channels {
-        let channel = swarm
-            .ledger_mut()
-            .add_channel(bench.channel(shape.namespace, index as usize));
-        outlets.push(Outlet {
-            connection: plans.len(),
-            channel,
-        });
+        let channel = swarm.ledger_mut().add_channel(bench.channel(shape.namespace, index as usize));
+        outlets.push(Outlet { connection: plans.len(), channel });
         for _ in 0..shape.subscribers {
             plans.push(bench.plan(plans.len(), Some(channel))?);
         }
@@ -142,11 +107,7 @@ fn pace(
     while let Some(next_ns) = pacer.next_ns() {
         let mut now_ns = bench.clock.now_ns();
         while let Some(intended_ns) = pacer.due(now_ns) {
-            if let Some(&Outlet {
-                connection,
-                channel,
-            }) = outlet.next()
-            {
+            if let Some(&Outlet { connection, channel }) = outlet.next() {
                 swarm.publish(connection, channel, intended_ns, PAYLOAD);
             }
             lag.saturating_record(now_ns - intended_ns);
@@ -156,11 +117,7 @@ fn pace(
             swarm.wake_in(Duration::from_nanos(next_ns - now_ns))?;
             armed_for = Some(next_ns);
         }
-        let wait = if next_ns > now_ns {
-            Duration::from_millis(100)
-        } else {
-            Duration::ZERO
-        };
+        let wait = if next_ns > now_ns { Duration::from_millis(100) } else { Duration::ZERO };
         swarm.turn(wait)?;
     }
     swarm.drain()?;
@@ -177,12 +134,7 @@ fn flood(
     let began = Instant::now();
     while began.elapsed() < duration {
         while swarm.ledger().outstanding() < outstanding {
-            swarm.publish(
-                outlet.connection,
-                outlet.channel,
-                bench.clock.now_ns(),
-                PAYLOAD,
-            );
+            swarm.publish(outlet.connection, outlet.channel, bench.clock.now_ns(), PAYLOAD);
         }
         swarm.turn(Duration::from_millis(100))?;
     }
@@ -198,9 +150,7 @@ struct Measurement {
 
 impl Measurement {
     fn open(bench: &mut Bench, swarm: &mut Swarm) -> Result<Self> {
-        swarm
-            .ledger_mut()
-            .record_latency_since(bench.clock.now_ns());
+        swarm.ledger_mut().record_latency_since(bench.clock.now_ns());
         Ok(Self {
             delivered: swarm.ledger().delivered(),
             traffic: swarm.traffic(),
@@ -216,19 +166,9 @@ impl Measurement {
         let reads = (traffic.reads - self.traffic.reads).max(1) as f64;
         let mut report = Report::default();
         report.usage(CPU_PER_DELIVERY, usage, delivered);
-        report.add(
-            "deliveries",
-            "/s",
-            Better::Higher,
-            delivered as f64 / usage.wall.as_secs_f64(),
-        );
+        report.add("deliveries", "/s", Better::Higher, delivered as f64 / usage.wall.as_secs_f64());
         report.latency(swarm.ledger().latency());
-        report.add(
-            "publications per frame",
-            "",
-            Better::Neither,
-            delivered as f64 / frames,
-        );
+        report.add("publications per frame", "", Better::Neither, delivered as f64 / frames);
         report.add("frames per read", "", Better::Neither, frames / reads);
         Ok(report)
     }

@@ -37,40 +37,15 @@ pub fn idle(bench: &mut Bench) -> Result<Report> {
     let window = Window::open(&mut bench.server)?;
     wait(&mut swarm, began, settle)?;
     let usage = window.close(&mut bench.server)?;
-    let after = bench
-        .server
-        .as_ref()
-        .context("the server's process is gone")?
-        .memory()?;
+    let after = bench.server.as_ref().context("the server's process is gone")?.memory()?;
     swarm.finish()?;
 
     let mut report = Report::default();
-    let per_connection =
-        |after: u64, before: u64| (after as f64 - before as f64) / 1024.0 / count as f64;
-    report.add(
-        "RSS per connection",
-        "KiB",
-        Better::Lower,
-        per_connection(after.rss, before.rss),
-    );
-    report.add(
-        "PSS per connection",
-        "KiB",
-        Better::Lower,
-        per_connection(after.pss, before.pss),
-    );
-    report.add(
-        "RSS before",
-        "MiB",
-        Better::Neither,
-        before.rss as f64 / f64::from(1 << 20),
-    );
-    report.add(
-        "RSS after",
-        "MiB",
-        Better::Neither,
-        after.rss as f64 / f64::from(1 << 20),
-    );
+    let per_connection = |after: u64, before: u64| (after as f64 - before as f64) / 1024.0 / count as f64;
+    report.add("RSS per connection", "KiB", Better::Lower, per_connection(after.rss, before.rss));
+    report.add("PSS per connection", "KiB", Better::Lower, per_connection(after.pss, before.pss));
+    report.add("RSS before", "MiB", Better::Neither, before.rss as f64 / f64::from(1 << 20));
+    report.add("RSS after", "MiB", Better::Neither, after.rss as f64 / f64::from(1 << 20));
     if let Some(cpu) = usage.server_cpu {
         let micros = cpu.as_secs_f64() * 1e6 / usage.wall.as_secs_f64() / count as f64;
         report.add("idle CPU per connection", "µs/s", Better::Lower, micros);

@@ -31,34 +31,14 @@ pub struct Scenario {
 
 enum Kind {
     OpenLoop(fanout::OpenLoop),
-    Saturated {
-        subscribers: u32,
-        outstanding: u64,
-    },
+    Saturated { subscribers: u32, outstanding: u64 },
     Idle,
-    ConnectStorm {
-        clients: usize,
-        parallel: usize,
-    },
-    RecoveryStorm {
-        clients: usize,
-        publications: u64,
-        parallel: usize,
-    },
-    HttpPublish {
-        connections: usize,
-        namespace: &'static str,
-    },
-    HttpBatch {
-        commands: usize,
-    },
-    HttpBroadcast {
-        channels: usize,
-    },
-    GrpcPublish {
-        connections: usize,
-        streams: usize,
-    },
+    ConnectStorm { clients: usize, parallel: usize },
+    RecoveryStorm { clients: usize, publications: u64, parallel: usize },
+    HttpPublish { connections: usize, namespace: &'static str },
+    HttpBatch { commands: usize },
+    HttpBroadcast { channels: usize },
+    GrpcPublish { connections: usize, streams: usize },
 }
 
 /// Every scenario, in the order in which they run.
@@ -86,18 +66,12 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "saturated-16",
         about: "1 channel, 1000 subscribers, 16 publications outstanding",
-        kind: Kind::Saturated {
-            subscribers: 1000,
-            outstanding: 16,
-        },
+        kind: Kind::Saturated { subscribers: 1000, outstanding: 16 },
     },
     Scenario {
         name: "saturated-64",
         about: "1 channel, 1000 subscribers, 64 publications outstanding",
-        kind: Kind::Saturated {
-            subscribers: 1000,
-            outstanding: 64,
-        },
+        kind: Kind::Saturated { subscribers: 1000, outstanding: 64 },
     },
     Scenario {
         name: "small-channels-200x5",
@@ -117,51 +91,32 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "connect-storm",
         about: "12000 clients connect with a token and subscribe, 4 at a time",
-        kind: Kind::ConnectStorm {
-            clients: 12_000,
-            parallel: 4,
-        },
+        kind: Kind::ConnectStorm { clients: 12_000, parallel: 4 },
     },
     Scenario {
         name: "recovery-storm",
         about: "5000 clients reconnect and recover 100 publications each, 4 at a time",
-        kind: Kind::RecoveryStorm {
-            clients: 5_000,
-            publications: 100,
-            parallel: 4,
-        },
+        kind: Kind::RecoveryStorm { clients: 5_000, publications: 100, parallel: 4 },
     },
     Scenario {
         name: "http-publish-1",
         about: "HTTP publish, 1 keep-alive connection",
-        kind: Kind::HttpPublish {
-            connections: 1,
-            namespace: PLAIN,
-        },
+        kind: Kind::HttpPublish { connections: 1, namespace: PLAIN },
     },
     Scenario {
         name: "http-publish-32",
         about: "HTTP publish, 32 keep-alive connections",
-        kind: Kind::HttpPublish {
-            connections: 32,
-            namespace: PLAIN,
-        },
+        kind: Kind::HttpPublish { connections: 32, namespace: PLAIN },
     },
     Scenario {
         name: "http-publish-128",
         about: "HTTP publish, 128 keep-alive connections",
-        kind: Kind::HttpPublish {
-            connections: 128,
-            namespace: PLAIN,
-        },
+        kind: Kind::HttpPublish { connections: 128, namespace: PLAIN },
     },
     Scenario {
         name: "http-publish-history-32",
         about: "HTTP publish into a channel with history, 32 keep-alive connections",
-        kind: Kind::HttpPublish {
-            connections: 32,
-            namespace: STREAM,
-        },
+        kind: Kind::HttpPublish { connections: 32, namespace: STREAM },
     },
     Scenario {
         name: "http-batch-100",
@@ -176,18 +131,12 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "grpc-publish-1",
         about: "gRPC unary publish, one at a time",
-        kind: Kind::GrpcPublish {
-            connections: 1,
-            streams: 1,
-        },
+        kind: Kind::GrpcPublish { connections: 1, streams: 1 },
     },
     Scenario {
         name: "grpc-publish-4x32",
         about: "gRPC unary publish, 4 connections with 32 streams each",
-        kind: Kind::GrpcPublish {
-            connections: 4,
-            streams: 32,
-        },
+        kind: Kind::GrpcPublish { connections: 4, streams: 32 },
     },
 ];
 
@@ -215,27 +164,18 @@ impl Scenario {
     pub fn run(&self, bench: &mut Bench) -> Result<Report> {
         match self.kind {
             Kind::OpenLoop(shape) => fanout::open_loop(bench, shape),
-            Kind::Saturated {
-                subscribers,
-                outstanding,
-            } => fanout::saturated(bench, subscribers, outstanding),
+            Kind::Saturated { subscribers, outstanding } => {
+                fanout::saturated(bench, subscribers, outstanding)
+            }
             Kind::Idle => idle::idle(bench),
             Kind::ConnectStorm { clients, parallel } => storm::connect(bench, clients, parallel),
-            Kind::RecoveryStorm {
-                clients,
-                publications,
-                parallel,
-            } => storm::recover(bench, clients, publications, parallel),
-            Kind::HttpPublish {
-                connections,
-                namespace,
-            } => api::http_publish(bench, connections, namespace),
+            Kind::RecoveryStorm { clients, publications, parallel } => {
+                storm::recover(bench, clients, publications, parallel)
+            }
+            Kind::HttpPublish { connections, namespace } => api::http_publish(bench, connections, namespace),
             Kind::HttpBatch { commands } => api::http_batch(bench, commands),
             Kind::HttpBroadcast { channels } => api::http_broadcast(bench, channels),
-            Kind::GrpcPublish {
-                connections,
-                streams,
-            } => api::grpc_publish(bench, connections, streams),
+            Kind::GrpcPublish { connections, streams } => api::grpc_publish(bench, connections, streams),
         }
     }
 }
@@ -275,11 +215,7 @@ impl Bench {
 
     fn plan(&self, user: usize, channel: Option<u32>) -> Result<ClientPlan> {
         let token = self.target.token(&format!("user-{user}"))?;
-        Ok(ClientPlan {
-            token,
-            channel,
-            recover: None,
-        })
+        Ok(ClientPlan { token, channel, recover: None })
     }
 
     fn swarm(&self) -> Result<Swarm> {
@@ -306,10 +242,15 @@ pub struct Metric {
     pub value: f64,
 }
 
+/// How the names of all figures begin that say what one unit of work costs the server.
+pub const SERVER_CPU: &str = "server CPU per ";
 /// Name of the figure that is also quoted as a multiple of the kernel yardstick.
 pub const CPU_PER_DELIVERY: &str = "server CPU per delivery";
 /// Name of the figure that tells whether the generator was the bottleneck.
 pub const GENERATOR_SHARE: &str = "generator cores";
+
+/// Name of the figure that tells how busy the host was with other things.
+pub const OTHER_SHARE: &str = "other processes' cores";
 
 /// What a run showed.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -322,36 +263,19 @@ pub struct Report {
 
 impl Report {
     fn add(&mut self, name: &'static str, unit: &'static str, better: Better, value: f64) {
-        self.metrics.push(Metric {
-            name,
-            unit,
-            better,
-            value,
-        });
+        self.metrics.push(Metric { name, unit, better, value });
     }
 
     /// Adds the server's CPU time per `count` things called `name`, the server's and the generator's share of a core.
     fn usage(&mut self, name: &'static str, usage: Usage, count: u64) {
         if let Some(cpu) = usage.server_cpu {
-            self.add(
-                name,
-                "µs",
-                Better::Lower,
-                cpu.as_secs_f64() * 1e6 / count.max(1) as f64,
-            );
-            self.add(
-                "server cores",
-                "",
-                Better::Neither,
-                cpu.as_secs_f64() / usage.wall.as_secs_f64(),
-            );
+            self.add(name, "µs", Better::Lower, cpu.as_secs_f64() * 1e6 / count.max(1) as f64);
+            self.add("server cores", "", Better::Neither, cpu.as_secs_f64() / usage.wall.as_secs_f64());
         }
-        self.add(
-            GENERATOR_SHARE,
-            "",
-            Better::Neither,
-            usage.generator_share(),
-        );
+        self.add(GENERATOR_SHARE, "", Better::Neither, usage.generator_share());
+        if let Some(share) = usage.other_share() {
+            self.add(OTHER_SHARE, "", Better::Neither, share);
+        }
     }
 
     /// Adds the usual percentiles of a histogram of nanoseconds.
@@ -360,12 +284,7 @@ impl Report {
         self.add("latency p50", "µs", Better::Lower, micros(0.5));
         self.add("latency p99", "µs", Better::Lower, micros(0.99));
         self.add("latency p99.9", "µs", Better::Lower, micros(0.999));
-        self.add(
-            "latency max",
-            "µs",
-            Better::Neither,
-            histogram.max() as f64 / 1e3,
-        );
+        self.add("latency max", "µs", Better::Neither, histogram.max() as f64 / 1e3);
     }
 
     /// Takes over what a finished swarm saw going wrong.

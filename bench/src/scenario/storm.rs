@@ -25,12 +25,7 @@ pub fn connect(bench: &mut Bench, clients: usize, parallel: usize) -> Result<Rep
 }
 
 /// Publishes into a channel, then lets `clients` connect that last saw it empty, `parallel` at a time.
-pub fn recover(
-    bench: &mut Bench,
-    clients: usize,
-    publications: u64,
-    parallel: usize,
-) -> Result<Report> {
+pub fn recover(bench: &mut Bench, clients: usize, publications: u64, parallel: usize) -> Result<Report> {
     let clients = limit(bench, clients);
     let channel_name = bench.channel(STREAM, 0);
     let mut swarm = bench.swarm()?;
@@ -43,10 +38,7 @@ pub fn recover(
     let position = swarm.position(0).clone();
     let mut plans = Vec::with_capacity(clients);
     for user in 0..clients {
-        plans.push(ClientPlan {
-            recover: Some(position.clone()),
-            ..bench.plan(user, Some(channel))?
-        });
+        plans.push(ClientPlan { recover: Some(position.clone()), ..bench.plan(user, Some(channel))? });
     }
     let window = Window::open(&mut bench.server)?;
     swarm.ramp(plans, parallel)?;
@@ -55,21 +47,14 @@ pub fn recover(
 }
 
 fn limit(bench: &Bench, clients: usize) -> usize {
-    bench
-        .size(clients, clients.min(100))
-        .min(bench.file_limit.saturating_sub(SPARE_FILES))
+    bench.size(clients, clients.min(100)).min(bench.file_limit.saturating_sub(SPARE_FILES))
 }
 
 fn report(mut swarm: Swarm, usage: Usage, clients: usize) -> Result<Report> {
     swarm.finish()?;
     let mut report = Report::default();
     report.usage("server CPU per connection", usage, clients as u64);
-    report.add(
-        "connections",
-        "/s",
-        Better::Higher,
-        clients as f64 / usage.wall.as_secs_f64(),
-    );
+    report.add("connections", "/s", Better::Higher, clients as f64 / usage.wall.as_secs_f64());
     report.latency(swarm.ready_time());
     report.verdict(&swarm);
     Ok(report)

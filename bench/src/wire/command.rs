@@ -1,8 +1,10 @@
 //! Commands a client sends, encoded into one masked WebSocket frame each.
 
+use super::Protocol;
 use super::payload::{self, Stamp};
 use super::websocket::{opcode, write_frame};
-use super::{Protocol, protobuf};
+use bytes::Bytes;
+use gyre_proto::client;
 use prost::Message as _;
 use std::io::Write;
 
@@ -22,27 +24,23 @@ pub struct Encoder {
 
 impl Encoder {
     pub fn new(protocol: Protocol) -> Self {
-        Self {
-            protocol,
-            message: Vec::new(),
-            data: Vec::new(),
-        }
+        Self { protocol, message: Vec::new(), data: Vec::new() }
     }
 
     /// Appends a `connect` command with a connection token.
     pub fn connect(&mut self, id: u32, token: &str, out: &mut Vec<u8>) {
         match self.protocol {
-            Protocol::Json => self.json(
-                out,
-                format_args!("{{\"id\":{id},\"connect\":{{\"token\":\"{token}\"}}}}"),
-            ),
+            Protocol::Json => {
+                self.json(out, format_args!("{{\"id\":{id},\"connect\":{{\"token\":\"{token}\"}}}}"))
+            }
             Protocol::Protobuf => self.protobuf(
                 out,
-                &protobuf::Command {
+                &client::Command {
                     id,
-                    connect: Some(protobuf::ConnectRequest {
+                    connect: Some(Box::new(client::ConnectRequest {
                         token: token.to_owned(),
-                    }),
+                        ..Default::default()
+                    })),
                     ..Default::default()
                 },
             ),
@@ -50,13 +48,7 @@ impl Encoder {
     }
 
     /// Appends a `subscribe` command, recovering from `position` when there is one.
-    pub fn subscribe(
-        &mut self,
-        id: u32,
-        channel: &str,
-        position: Option<&Position>,
-        out: &mut Vec<u8>,
-    ) {
+    pub fn subscribe(&mut self, id: u32, channel: &str, position: Option<&Position>, out: &mut Vec<u8>) {
         match (self.protocol, position) {
             (Protocol::Json, None) => {
                 self.json(out, format_args!("{{\"id\":{id},\"subscribe\":{{\"channel\":\"{channel}\"}}}}"));
@@ -70,14 +62,15 @@ impl Encoder {
             ),
             (Protocol::Protobuf, position) => self.protobuf(
                 out,
-                &protobuf::Command {
+                &client::Command {
                     id,
-                    subscribe: Some(protobuf::SubscribeRequest {
+                    subscribe: Some(Box::new(client::SubscribeRequest {
                         channel: channel.to_owned(),
                         recover: position.is_some(),
                         epoch: position.map(|position| position.epoch.clone()).unwrap_or_default(),
                         offset: position.map_or(0, |position| position.offset),
-                    }),
+..Default::default()
+})),
                     ..Default::default()
                 },
             ),
@@ -85,22 +78,13 @@ impl Encoder {
     }
 
     /// Appends a `publish` command whose payload carries `stamp` and has `size` bytes.
-    pub fn publish(
-        &mut self,
-        id: u32,
-        channel: &str,
-        stamp: Stamp,
-        size: usize,
-        out: &mut Vec<u8>,
-    ) {
+    pub fn publish(&mut self, id: u32, channel: &str, stamp: Stamp, size: usize, out: &mut Vec<u8>) {
         match self.protocol {
             Protocol::Json => {
                 self.message.clear();
                 // Writing to a vector cannot fail.
-                let _ = write!(
-                    self.message,
-                    "{{\"id\":{id},\"publish\":{{\"channel\":\"{channel}\",\"data\":"
-                );
+                let _ =
+                    write!(self.message, "{{\"id\":{id},\"publish\":{{\"channel\":\"{channel}\",\"data\":");
                 payload::write(stamp, size, &mut self.message);
                 self.message.extend_from_slice(b"}}");
                 write_frame(opcode::TEXT, &self.message, out);
@@ -108,12 +92,13 @@ impl Encoder {
             Protocol::Protobuf => {
                 self.data.clear();
                 payload::write(stamp, size, &mut self.data);
-                let command = protobuf::Command {
+                let command = client::Command {
                     id,
-                    publish: Some(protobuf::PublishRequest {
+                    publish: Some(Box::new(client::PublishRequest {
                         channel: channel.to_owned(),
-                        data: self.data.clone(),
-                    }),
+                        data: Bytes::copy_from_slice(&self.data),
+                        ..Default::default()
+                    })),
                     ..Default::default()
                 };
                 self.protobuf(out, &command);
@@ -135,10 +120,9 @@ impl Encoder {
         write_frame(opcode::TEXT, &self.message, out);
     }
 
-    fn protobuf(&mut self, out: &mut Vec<u8>, command: &protobuf::Command) {
+    fn protobuf(&mut self, out: &mut Vec<u8>, command: &client::Command) {
         self.message.clear();
-        self.message
-            .extend_from_slice(&command.encode_length_delimited_to_vec());
+        self.message.extend_from_slice(&command.encode_length_delimited_to_vec());
         write_frame(opcode::BINARY, &self.message, out);
     }
 }

@@ -4,7 +4,6 @@
 
 pub mod command;
 pub mod payload;
-mod protobuf;
 pub mod reply;
 pub mod websocket;
 

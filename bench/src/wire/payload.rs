@@ -23,11 +23,7 @@ pub struct Stamp {
 pub fn write(stamp: Stamp, size: usize, out: &mut Vec<u8>) {
     let start = out.len();
     // Writing to a vector cannot fail.
-    let _ = write!(
-        out,
-        "{{\"gyre\":[{},{},{}],\"pad\":\"",
-        stamp.channel, stamp.sequence, stamp.intended_ns
-    );
+    let _ = write!(out, "{{\"gyre\":[{},{},{}],\"pad\":\"", stamp.channel, stamp.sequence, stamp.intended_ns);
     let missing = size.saturating_sub(out.len() - start + 2);
     out.resize(out.len() + missing, b'x');
     out.extend_from_slice(b"\"}");
@@ -47,11 +43,7 @@ impl Scanner {
         let channel = number(&mut rest, b',')?;
         let sequence = number(&mut rest, b',')?;
         let intended_ns = number(&mut rest, b']')?;
-        Some(Stamp {
-            channel: u32::try_from(channel).ok()?,
-            sequence,
-            intended_ns,
-        })
+        Some(Stamp { channel: u32::try_from(channel).ok()?, sequence, intended_ns })
     }
 }
 
@@ -77,11 +69,7 @@ mod tests {
 
     #[test]
     fn a_written_stamp_is_found_and_padded_to_size() {
-        let stamp = Stamp {
-            channel: 7,
-            sequence: 42,
-            intended_ns: 1_234_567_890,
-        };
+        let stamp = Stamp { channel: 7, sequence: 42, intended_ns: 1_234_567_890 };
         let mut out = b"{\"push\":{\"channel\":\"a\",\"pub\":{\"data\":".to_vec();
         let start = out.len();
         write(stamp, 100, &mut out);
@@ -94,14 +82,9 @@ mod tests {
     #[test]
     fn a_cut_or_foreign_stamp_is_not_found() {
         let scanner = Scanner::new();
-        for text in [
-            "",
-            "{}",
-            "\"gyre\":[1,2",
-            "\"gyre\":[1,,3]",
-            "\"gyre\":[1,2x,3]",
-            "\"gyre\":[99999999999,2,3]",
-        ] {
+        for text in
+            ["", "{}", "\"gyre\":[1,2", "\"gyre\":[1,,3]", "\"gyre\":[1,2x,3]", "\"gyre\":[99999999999,2,3]"]
+        {
             assert_eq!(scanner.find(text.as_bytes()), None, "{text}");
         }
     }

@@ -1,9 +1,10 @@
 //! Messages a server sends: a cheap path for publications, a full decode for everything else.
 
+use super::Protocol;
 use super::command::Position;
 use super::payload::{Scanner, Stamp};
-use super::{Protocol, protobuf};
 use anyhow::{Context, Result, bail};
+use gyre_proto::client;
 use prost::Message as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -63,8 +64,8 @@ pub fn decode(
         Protocol::Protobuf => {
             let mut rest = payload;
             while !rest.is_empty() {
-                let length = prost::decode_length_delimiter(&mut rest)
-                    .context("bad length before a message")?;
+                let length =
+                    prost::decode_length_delimiter(&mut rest).context("bad length before a message")?;
                 let Some((message, after)) = rest.split_at_checked(length) else {
                     bail!("message of {length} bytes is cut off at {}", rest.len());
                 };
@@ -86,28 +87,21 @@ fn json(scanner: &Scanner, message: &[u8]) -> Result<Message> {
         return Ok(Message::Ping);
     }
     let reply: JsonReply<'_> = serde_json::from_slice(message).with_context(|| {
-        format!(
-            "bad message {}",
-            String::from_utf8_lossy(&message[..message.len().min(200)])
-        )
+        format!("bad message {}", String::from_utf8_lossy(&message[..message.len().min(200)]))
     })?;
     if let Some(Failure { code, message }) = reply.error {
         return Ok(Message::Refused { code, message });
     }
     if let Some(push) = reply.push {
         return Ok(push_message(
-            push.publication
-                .and_then(|publication| scanner.find(publication.data.get().as_bytes())),
+            push.publication.and_then(|publication| scanner.find(publication.data.get().as_bytes())),
             push.unsubscribe.is_some(),
             push.disconnect.is_some(),
         ));
     }
     if let Some(subscribe) = reply.subscribe {
         return Ok(Message::Subscribed(Subscribed {
-            position: Position {
-                epoch: subscribe.epoch,
-                offset: subscribe.offset,
-            },
+            position: Position { epoch: subscribe.epoch, offset: subscribe.offset },
             recovered: subscribe.recovered,
             recovered_stamps: subscribe
                 .publications
@@ -136,24 +130,20 @@ fn binary(scanner: &Scanner, message: &[u8]) -> Result<Message> {
     if message.is_empty() {
         return Ok(Message::Ping);
     }
-    let reply = protobuf::Reply::decode(message).context("bad protobuf reply")?;
-    if let Some(protobuf::Failure { code, message }) = reply.error {
-        return Ok(Message::Refused { code, message });
+    let reply = client::Reply::decode(message).context("bad protobuf reply")?;
+    if let Some(error) = reply.error {
+        return Ok(Message::Refused { code: error.code, message: error.message });
     }
     if let Some(push) = reply.push {
         return Ok(push_message(
-            push.publication
-                .and_then(|publication| scanner.find(&publication.data)),
+            push.r#pub.and_then(|publication| scanner.find(&publication.data)),
             push.unsubscribe.is_some(),
             push.disconnect.is_some(),
         ));
     }
     if let Some(subscribe) = reply.subscribe {
         return Ok(Message::Subscribed(Subscribed {
-            position: Position {
-                epoch: subscribe.epoch,
-                offset: subscribe.offset,
-            },
+            position: Position { epoch: subscribe.epoch, offset: subscribe.offset },
             recovered: subscribe.recovered,
             recovered_stamps: subscribe
                 .publications
@@ -240,11 +230,7 @@ mod tests {
     }
 
     fn stamp(sequence: u64) -> Stamp {
-        Stamp {
-            channel: 1,
-            sequence,
-            intended_ns: 9,
-        }
+        Stamp { channel: 1, sequence, intended_ns: 9 }
     }
 
     fn data(sequence: u64) -> String {
@@ -283,10 +269,7 @@ mod tests {
         assert_eq!(
             messages(Protocol::Json, text.as_bytes()),
             [Message::Subscribed(Subscribed {
-                position: Position {
-                    epoch: "xyz".into(),
-                    offset: 2
-                },
+                position: Position { epoch: "xyz".into(), offset: 2 },
                 recovered: true,
                 recovered_stamps: vec![stamp(1), stamp(2)],
             })]
@@ -295,21 +278,20 @@ mod tests {
 
     #[test]
     fn protobuf_messages_are_all_seen() {
-        let publication = protobuf::Reply {
-            push: Some(protobuf::Push {
-                publication: Some(protobuf::Publication {
-                    data: data(5).into(),
-                }),
+        let publication = client::Reply {
+            push: Some(Box::new(client::Push {
+                r#pub: Some(Box::new(client::Publication { data: data(5).into(), ..Default::default() })),
                 ..Default::default()
-            }),
+            })),
             ..Default::default()
         };
-        let refused = protobuf::Reply {
+        let refused = client::Reply {
             id: 4,
-            error: Some(protobuf::Failure {
+            error: Some(Box::new(client::Error {
                 code: 103,
                 message: "permission denied".into(),
-            }),
+                ..Default::default()
+            })),
             ..Default::default()
         };
         let mut bytes = publication.encode_length_delimited_to_vec();
@@ -320,10 +302,7 @@ mod tests {
             [
                 Message::Publication(stamp(5)),
                 Message::Ping,
-                Message::Refused {
-                    code: 103,
-                    message: "permission denied".into()
-                }
+                Message::Refused { code: 103, message: "permission denied".into() }
             ]
         );
         bytes.pop();

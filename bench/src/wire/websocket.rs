@@ -80,10 +80,7 @@ pub fn parse_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>> {
         return Ok(None);
     };
     if first & 0x70 != 0 {
-        bail!(
-            "frame with reserved bits {:#04x}, though no extension was negotiated",
-            first & 0x70
-        );
+        bail!("frame with reserved bits {:#04x}, though no extension was negotiated", first & 0x70);
     }
     if first & 0x80 == 0 || first & 0x0f == 0 {
         bail!("fragmented frame from the server");
@@ -96,10 +93,7 @@ pub fn parse_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>> {
             Some(size) => (4, u64::from(u16::from_be_bytes([size[0], size[1]]))),
             None => return Ok(None),
         },
-        127 => match bytes
-            .get(2..10)
-            .and_then(|size| <[u8; 8]>::try_from(size).ok())
-        {
+        127 => match bytes.get(2..10).and_then(|size| <[u8; 8]>::try_from(size).ok()) {
             Some(size) => (10, u64::from_be_bytes(size)),
             None => return Ok(None),
         },
@@ -109,11 +103,7 @@ pub fn parse_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>> {
         bail!("frame of {payload} bytes exceeds {MAX_FRAME}");
     }
     let length = header + payload as usize;
-    Ok(bytes.get(header..length).map(|payload| Frame {
-        opcode: first & 0x0f,
-        payload,
-        length,
-    }))
+    Ok(bytes.get(header..length).map(|payload| Frame { opcode: first & 0x0f, payload, length }))
 }
 
 /// Appends one masked frame.
@@ -131,12 +121,7 @@ pub fn write_frame(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(&MASK);
-    out.extend(
-        payload
-            .iter()
-            .zip(MASK.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask),
-    );
+    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
 #[cfg(test)]
@@ -171,10 +156,7 @@ mod tests {
             let length = bytes.len();
             bytes.extend_from_slice(b"next");
             let frame = parse_frame(&bytes).expect("valid").expect("complete");
-            assert_eq!(
-                (frame.opcode, frame.payload.len(), frame.length),
-                (opcode::TEXT, size, length)
-            );
+            assert_eq!((frame.opcode, frame.payload.len(), frame.length), (opcode::TEXT, size, length));
         }
     }
 
@@ -188,17 +170,9 @@ mod tests {
 
     #[test]
     fn an_upgrade_is_accepted_only_with_the_right_key() {
-        let good = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept: {ACCEPT}\r\n\r\nrest"
-        );
-        assert_eq!(
-            parse_upgrade(good.as_bytes()).expect("accepted"),
-            Some(good.len() - 4)
-        );
-        assert_eq!(
-            parse_upgrade(&good.as_bytes()[..30]).expect("incomplete"),
-            None
-        );
+        let good = format!("HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept: {ACCEPT}\r\n\r\nrest");
+        assert_eq!(parse_upgrade(good.as_bytes()).expect("accepted"), Some(good.len() - 4));
+        assert_eq!(parse_upgrade(&good.as_bytes()[..30]).expect("incomplete"), None);
         assert!(parse_upgrade(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").is_err());
         assert!(parse_upgrade(b"HTTP/1.1 403 Forbidden\r\n\r\n").is_err());
     }
