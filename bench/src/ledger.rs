@@ -53,7 +53,7 @@ impl std::fmt::Display for Faults {
 #[derive(Debug, Default)]
 pub struct Cursor {
     next: u64,
-    missing: Option<Box<BTreeSet<u64>>>,
+    missing: BTreeSet<u64>,
 }
 
 impl Cursor {
@@ -135,7 +135,7 @@ impl Ledger {
             return;
         }
         if stamp.sequence < cursor.next {
-            let late = cursor.missing.as_mut().is_some_and(|missing| missing.remove(&stamp.sequence));
+            let late = cursor.missing.remove(&stamp.sequence);
             if !late {
                 self.faults.duplicated += 1;
                 return;
@@ -145,7 +145,7 @@ impl Ledger {
         } else {
             if stamp.sequence > cursor.next {
                 self.faults.lost += stamp.sequence - cursor.next;
-                cursor.missing.get_or_insert_default().extend(cursor.next..stamp.sequence);
+                cursor.missing.extend(cursor.next..stamp.sequence);
             }
             cursor.next = stamp.sequence + 1;
         }

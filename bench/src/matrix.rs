@@ -64,7 +64,7 @@ impl Results {
 /// Where an arm's server comes from.
 enum Source<'a> {
     Start(&'a Arm),
-    Running(Target),
+    Running(Box<Target>),
 }
 
 impl Source<'_> {
@@ -144,7 +144,7 @@ fn sources(options: &Options) -> Result<Vec<Source<'_>>> {
             Some(grpc) => resolve(grpc)?,
             None => websocket.address,
         };
-        return Ok(vec![Source::Running(Target {
+        return Ok(vec![Source::Running(Box::new(Target {
             websocket,
             http,
             grpc,
@@ -152,7 +152,7 @@ fn sources(options: &Options) -> Result<Vec<Source<'_>>> {
             token_secret: options.token_secret.clone(),
             protocol: Protocol::Json,
             pid: options.pid,
-        })]);
+        }))]);
     }
     if options.arms.is_empty() {
         bail!("nothing to measure: give --arm NAME=BINARY once or more, or --url");
@@ -191,7 +191,7 @@ impl BenchSettings<'_> {
     fn run(&self, scenario: &Scenario, source: &Source<'_>, overrides: &Value) -> Outcome {
         let outcome = match source {
             Source::Running(target) => {
-                self.measure(scenario, Target { protocol: self.protocol, ..target.clone() })
+                self.measure(scenario, Target { protocol: self.protocol, ..target.as_ref().clone() })
             }
             Source::Start(arm) => arm.start(self.protocol, overrides).and_then(|mut running| {
                 let outcome = self.measure(scenario, running.target().clone());

@@ -460,7 +460,7 @@ fn close_reason(payload: &[u8]) -> anyhow::Error {
 }
 
 fn note(problems: &mut Vec<String>, text: String) {
-    if problems.len() < KEPT_PROBLEMS {
+    if problems.len() < KEPT_PROBLEMS && !problems.contains(&text) {
         problems.push(text);
     }
 }

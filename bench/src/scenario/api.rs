@@ -43,11 +43,11 @@ pub fn http_batch(bench: &mut Bench, commands: usize) -> Result<Report> {
     let mut witness = Witness::open(bench, PLAIN, 0)?;
     let accept =
         |body: &[u8]| is_free_of_errors(body) && memmem::find_iter(body, b"\"publish\"").count() == commands;
-    let batch = |channel: &str, mut next: &mut dyn FnMut() -> Stamp, out: &mut Vec<u8>| {
+    let batch = |channel: &str, next: &mut dyn FnMut() -> Stamp, out: &mut Vec<u8>| {
         out.extend_from_slice(b"{\"commands\":[");
         for index in 0..commands {
             out.extend_from_slice(if index == 0 { b"{\"publish\":" } else { b",{\"publish\":" });
-            write_publish(channel, (&mut next)(), out);
+            write_publish(channel, next(), out);
             out.push(b'}');
         }
         out.extend_from_slice(b"]}");
