@@ -59,7 +59,7 @@ pub struct Cursor {
 impl Cursor {
     /// Expects `next` as the first sequence number; numbers start at 1.
     pub fn starting_at(next: u64) -> Self {
-        Self { next, missing: None }
+        Self { next, missing: BTreeSet::new() }
     }
 }
 
