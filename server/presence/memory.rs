@@ -136,3 +136,53 @@ impl Present {
         PresenceStats { clients: count(self.clients.len()), users: count(self.users.len()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presence::contract_tests::{Bench, presence_contract};
+
+    struct MemoryBench(Arc<MemoryPresence>);
+
+    impl Bench for MemoryBench {
+        async fn start() -> Self {
+            Self(Arc::new(MemoryPresence::new()))
+        }
+
+        fn store(&self) -> Arc<dyn PresenceStore> {
+            self.0.clone()
+        }
+    }
+
+    presence_contract!(MemoryBench);
+
+    #[test]
+    fn a_channel_everyone_left_takes_no_memory() {
+        let store = MemoryPresence::new();
+        let channel: Arc<str> = "c".into();
+        let present =
+            |client: &str| Arc::new(ClientInfo { client: client.to_owned(), ..ClientInfo::default() });
+        let _ = store.add(&channel, present("a"));
+        let _ = store.add(&channel, present("b"));
+        assert_eq!(store.channel_count(), 1);
+        let _ = store.remove(&channel, "a", "");
+        let _ = store.remove(&channel, "b", "");
+        assert_eq!(store.channel_count(), 0);
+    }
+
+    #[test]
+    fn a_client_added_as_another_user_is_counted_for_that_one() {
+        let store = MemoryPresence::new();
+        let channel: Arc<str> = "c".into();
+        for user in ["42", "43"] {
+            let info = ClientInfo { client: "a".into(), user: user.into(), ..ClientInfo::default() };
+            let _ = store.add(&channel, Arc::new(info));
+        }
+        match store.stats(&channel) {
+            MaybeReady::Ready(Some(Ok(stats))) => {
+                assert_eq!(stats, PresenceStats { clients: 1, users: 1 });
+            }
+            _ => panic!("the embedded store answers at once"),
+        }
+    }
+}
