@@ -156,33 +156,30 @@ mod tests {
 
     presence_contract!(MemoryBench);
 
-    #[test]
-    fn a_channel_everyone_left_takes_no_memory() {
-        let store = MemoryPresence::new();
-        let channel: Arc<str> = "c".into();
-        let present =
-            |client: &str| Arc::new(ClientInfo { client: client.to_owned(), ..ClientInfo::default() });
-        let _ = store.add(&channel, present("a"));
-        let _ = store.add(&channel, present("b"));
-        assert_eq!(store.channel_count(), 1);
-        let _ = store.remove(&channel, "a", "");
-        let _ = store.remove(&channel, "b", "");
-        assert_eq!(store.channel_count(), 0);
+    fn info(client: &str, user: &str) -> Arc<ClientInfo> {
+        Arc::new(ClientInfo { client: client.to_owned(), user: user.to_owned(), ..ClientInfo::default() })
     }
 
-    #[test]
-    fn a_client_added_as_another_user_is_counted_for_that_one() {
+    #[tokio::test]
+    async fn a_channel_everyone_left_takes_no_memory() -> Result<(), PresenceError> {
         let store = MemoryPresence::new();
         let channel: Arc<str> = "c".into();
-        for user in ["42", "43"] {
-            let info = ClientInfo { client: "a".into(), user: user.into(), ..ClientInfo::default() };
-            let _ = store.add(&channel, Arc::new(info));
-        }
-        match store.stats(&channel) {
-            MaybeReady::Ready(Some(Ok(stats))) => {
-                assert_eq!(stats, PresenceStats { clients: 1, users: 1 });
-            }
-            _ => panic!("the embedded store answers at once"),
-        }
+        store.add(&channel, info("a", "")).await?;
+        store.add(&channel, info("b", "")).await?;
+        assert_eq!(store.channel_count(), 1);
+        store.remove(&channel, "a", "").await?;
+        store.remove(&channel, "b", "").await?;
+        assert_eq!(store.channel_count(), 0);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_client_added_as_another_user_is_counted_for_that_one() -> Result<(), PresenceError> {
+        let store = MemoryPresence::new();
+        let channel: Arc<str> = "c".into();
+        store.add(&channel, info("a", "42")).await?;
+        store.add(&channel, info("a", "43")).await?;
+        assert_eq!(store.stats(&channel).await?, PresenceStats { clients: 1, users: 1 });
+        Ok(())
     }
 }
