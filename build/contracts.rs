@@ -60,10 +60,7 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
             if path.file_name().is_some_and(|name| name != "lock") {
                 collect(&path, files);
             }
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "proto")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
             files.push(path);
         }
     }

@@ -20,16 +20,11 @@ pub const JSON_PACKAGES: [(&str, &str); 3] = [
 pub fn generate(contracts: &Contracts) -> String {
     let mut out = String::new();
     for message in contracts.pool().all_messages() {
-        let style = JSON_PACKAGES
-            .iter()
-            .find(|(package, _)| *package == message.package_name());
+        let style = JSON_PACKAGES.iter().find(|(package, _)| *package == message.package_name());
         if let Some((_, style)) = style
             && !message.is_map_entry()
         {
-            let fields: Vec<_> = message
-                .fields()
-                .map(|field| Field::new(contracts, field))
-                .collect();
+            let fields: Vec<_> = message.fields().map(|field| Field::new(contracts, field)).collect();
             write_encoder(&mut out, &message, &fields, style);
             write_decoder(&mut out, &message, &fields);
             write_base64_twins(&mut out, &message, &fields);
@@ -183,10 +178,7 @@ fn write_encoder(out: &mut String, message: &MessageDescriptor, fields: &[Field]
             _ = writeln!(body, "if {condition} {{ {key} {value}; }}");
         } else if is_message {
             let condition = field.is_set();
-            _ = writeln!(
-                body,
-                "{key} if {condition} {{ {value}; }} else {{ w.null(); }}"
-            );
+            _ = writeln!(body, "{key} if {condition} {{ {value}; }} else {{ w.null(); }}");
         } else {
             _ = writeln!(body, "{key} {value};");
         }

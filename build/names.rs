@@ -6,11 +6,7 @@ use prost_reflect::{EnumDescriptor, FieldDescriptor, MessageDescriptor, MethodDe
 /// Path of a generated struct from anywhere in the crate.
 pub fn message_path(message: &MessageDescriptor) -> String {
     let scope = match message.parent_message() {
-        Some(parent) => format!(
-            "{}::{}",
-            package_path(parent.package_name()),
-            parent.name().to_snake_case()
-        ),
+        Some(parent) => format!("{}::{}", package_path(parent.package_name()), parent.name().to_snake_case()),
         None => package_path(message.package_name()),
     };
     format!("{scope}::{}", message.name().to_upper_camel_case())
@@ -18,19 +14,12 @@ pub fn message_path(message: &MessageDescriptor) -> String {
 
 /// Path of a generated enum from anywhere in the crate.
 pub fn enum_path(enumeration: &EnumDescriptor) -> String {
-    format!(
-        "{}::{}",
-        package_path(enumeration.package_name()),
-        enumeration.name().to_upper_camel_case()
-    )
+    format!("{}::{}", package_path(enumeration.package_name()), enumeration.name().to_upper_camel_case())
 }
 
 /// Path of the module of a package.
 pub fn package_path(package: &str) -> String {
-    let modules: Vec<_> = package
-        .split('.')
-        .map(|part| part.to_snake_case())
-        .collect();
+    let modules: Vec<_> = package.split('.').map(|part| part.to_snake_case()).collect();
     format!("crate::wire::{}", modules.join("::"))
 }
 
@@ -47,11 +36,10 @@ pub fn method_ident(method: &MethodDescriptor) -> String {
 /// Makes an identifier of a word the language keeps for itself.
 fn escaped(name: String) -> String {
     const KEYWORDS: [&str; 46] = [
-        "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do",
-        "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in",
-        "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
-        "return", "static", "struct", "trait", "true", "try", "type", "typeof", "unsafe",
-        "unsized", "use", "virtual", "where",
+        "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn",
+        "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop",
+        "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "static",
+        "struct", "trait", "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where",
     ];
     match name.as_str() {
         "self" | "super" | "crate" => format!("{name}_"),

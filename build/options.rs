@@ -20,9 +20,7 @@ impl<'a> Options<'a> {
             .pool
             .get_extension_by_name(name)
             .unwrap_or_else(|| panic!("annotation {name} is not declared"));
-        self.message
-            .has_extension(&extension)
-            .then(|| self.message.get_extension(&extension).into_owned())
+        self.message.has_extension(&extension).then(|| self.message.get_extension(&extension).into_owned())
     }
 
     /// The text of a string annotation; empty if it is not set.

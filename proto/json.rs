@@ -12,7 +12,7 @@ mod scan;
 mod write;
 
 pub use error::{InvalidRaw, JsonError, JsonErrorKind};
-pub use read::{JsonDecode, ReadFields, Reader};
+pub use read::{JsonDecode, ReadFields, Reader, Sequence};
 pub use scan::is_valid;
 pub use write::{JsonEncode, RawStyle, Writer, write_string};
 

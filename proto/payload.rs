@@ -14,11 +14,7 @@ pub struct InvalidBase64 {
 
 /// The bytes meant by a payload field and its base64 twin, which wins unless it is empty.
 /// Line breaks inside the base64 are ignored.
-pub(crate) fn effective(
-    field: &'static str,
-    raw: &Bytes,
-    twin: &str,
-) -> Result<Bytes, InvalidBase64> {
+pub(crate) fn effective(field: &'static str, raw: &Bytes, twin: &str) -> Result<Bytes, InvalidBase64> {
     if twin.is_empty() {
         return Ok(raw.clone());
     }
@@ -27,7 +23,5 @@ pub(crate) fn effective(
     } else {
         STANDARD.decode(twin)
     };
-    decoded
-        .map(Bytes::from)
-        .map_err(|_| InvalidBase64 { field })
+    decoded.map(Bytes::from).map_err(|_| InvalidBase64 { field })
 }

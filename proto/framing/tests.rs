@@ -31,18 +31,9 @@ fn lines_are_commands_and_the_last_line_feed_is_optional() {
 fn blank_line_is_an_error_after_the_commands_before_it() {
     let blank = Some(FrameError::BlankLine);
     assert_eq!(ids(Protocol::Json, b"\n"), (vec![], blank.clone()));
-    assert_eq!(
-        ids(Protocol::Json, b"{\"id\":1}\n\n"),
-        (vec![1], blank.clone())
-    );
-    assert_eq!(
-        ids(Protocol::Json, b"\n{\"id\":1}"),
-        (vec![], blank.clone())
-    );
-    assert_eq!(
-        ids(Protocol::Json, b"{\"id\":1}\n\n{\"id\":2}"),
-        (vec![1], blank)
-    );
+    assert_eq!(ids(Protocol::Json, b"{\"id\":1}\n\n"), (vec![1], blank.clone()));
+    assert_eq!(ids(Protocol::Json, b"\n{\"id\":1}"), (vec![], blank.clone()));
+    assert_eq!(ids(Protocol::Json, b"{\"id\":1}\n\n{\"id\":2}"), (vec![1], blank));
 }
 
 #[test]
@@ -54,10 +45,7 @@ fn empty_frame_is_an_error() {
 
 #[test]
 fn rest_of_a_line_behind_the_command_is_ignored() {
-    assert_eq!(
-        ids(Protocol::Json, b"{\"id\":1} }]garbage\n{\"id\":2}"),
-        (vec![1, 2], None)
-    );
+    assert_eq!(ids(Protocol::Json, b"{\"id\":1} }]garbage\n{\"id\":2}"), (vec![1, 2], None));
 }
 
 #[test]
@@ -69,38 +57,23 @@ fn malformed_command_ends_the_frame() {
 
 #[test]
 fn protobuf_messages_follow_their_lengths() {
-    assert_eq!(
-        ids(Protocol::Protobuf, b"\x02\x08\x01\x02\x08\x02"),
-        (vec![1, 2], None)
-    );
+    assert_eq!(ids(Protocol::Protobuf, b"\x02\x08\x01\x02\x08\x02"), (vec![1, 2], None));
     assert_eq!(ids(Protocol::Protobuf, b"\0"), (vec![0], None));
 }
 
 #[test]
 fn declared_length_beyond_the_frame_is_refused() {
-    let error = FrameError::LengthExceedsFrame {
-        declared: u64::MAX,
-        available: 2,
-    };
+    let error = FrameError::LengthExceedsFrame { declared: u64::MAX, available: 2 };
     let frame = b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x08\x01";
     assert_eq!(ids(Protocol::Protobuf, frame), (vec![], Some(error)));
-    let error = FrameError::LengthExceedsFrame {
-        declared: 3,
-        available: 2,
-    };
-    assert_eq!(
-        ids(Protocol::Protobuf, b"\x03\x08\x01"),
-        (vec![], Some(error))
-    );
+    let error = FrameError::LengthExceedsFrame { declared: 3, available: 2 };
+    assert_eq!(ids(Protocol::Protobuf, b"\x03\x08\x01"), (vec![], Some(error)));
 }
 
 #[test]
 fn unfinished_or_overlong_length_is_refused() {
     let malformed = Some(FrameError::MalformedLength);
-    assert_eq!(
-        ids(Protocol::Protobuf, b"\x80"),
-        (vec![], malformed.clone())
-    );
+    assert_eq!(ids(Protocol::Protobuf, b"\x80"), (vec![], malformed.clone()));
     let overlong = b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
     assert_eq!(ids(Protocol::Protobuf, overlong), (vec![], malformed));
 }
@@ -114,11 +87,7 @@ fn malformed_protobuf_ends_the_frame() {
 #[test]
 fn appended_messages_are_separated() {
     let pong = client::Reply::default();
-    let reply = client::Reply {
-        id: 7,
-        publish: Some(Box::default()),
-        ..Default::default()
-    };
+    let reply = client::Reply { id: 7, publish: Some(Box::default()), ..Default::default() };
     let mut frame = Vec::new();
     append(Protocol::Json, &mut frame, &reply);
     append(Protocol::Json, &mut frame, &pong);
@@ -137,9 +106,7 @@ fn appended_messages_are_separated() {
 fn payload_that_is_not_json_leaves_the_frame_as_it_was() {
     let reply = client::Reply {
         id: 1,
-        rpc: Some(Box::new(client::RpcResult {
-            data: Bytes::from_static(b"{} , \"x\":1"),
-        })),
+        rpc: Some(Box::new(client::RpcResult { data: Bytes::from_static(b"{} , \"x\":1") })),
         ..Default::default()
     };
     let mut frame = b"{}".to_vec();
@@ -154,6 +121,8 @@ proptest! {
     fn any_bytes_are_read_without_panic(frame: Vec<u8>) {
         for protocol in [Protocol::Json, Protocol::Protobuf] {
             let results: Vec<_> = commands(protocol, Bytes::from(frame.clone())).collect();
+            let copied: Vec<_> = commands(protocol, frame.as_slice()).collect();
+            prop_assert_eq!(&results, &copied);
             prop_assert!(!results.is_empty());
             let errors = results.iter().filter(|result| result.is_err()).count();
             prop_assert!(errors <= 1);
@@ -167,7 +136,7 @@ proptest! {
             for id in &ids {
                 append(protocol, &mut frame, &client::Reply { id: *id, ..Default::default() });
             }
-            let read: Result<Vec<_>, _> = replies(protocol, frame.into()).collect();
+            let read: Result<Vec<_>, _> = replies(protocol, frame.as_slice()).collect();
             let read: Vec<_> = read.unwrap().into_iter().map(|reply| reply.id).collect();
             prop_assert_eq!(&read, &ids);
         }

@@ -47,11 +47,7 @@ pub enum JsonErrorKind {
 
 impl JsonError {
     pub(super) fn new(kind: JsonErrorKind, offset: usize) -> Self {
-        Self {
-            kind,
-            offset,
-            field: None,
-        }
+        Self { kind, offset, field: None }
     }
 
     /// Names the field; the innermost one, which is told first, stays.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -66,6 +67,38 @@ pub trait JsonDecode: ReadFields + Default {
 
 impl<M: ReadFields + Default> JsonDecode for M {}
 
+/// Messages that follow one another in a text, white space between them or not.
+///
+/// Yields at most one error, after which nothing follows.
+pub struct Sequence<'a, M> {
+    reader: Reader<'a>,
+    failed: bool,
+    message: PhantomData<fn() -> M>,
+}
+
+impl<'a, M> Sequence<'a, M> {
+    /// The messages of a text.
+    ///
+    /// # Errors
+    /// [`JsonError`] if the text is not UTF-8.
+    pub fn new(input: &'a [u8]) -> Result<Self, JsonError> {
+        Ok(Self { reader: Reader::new(input)?, failed: false, message: PhantomData })
+    }
+}
+
+impl<M: ReadFields + Default> Iterator for Sequence<'_, M> {
+    type Item = Result<M, JsonError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed || self.reader.peek().is_none() {
+            return None;
+        }
+        let result = self.reader.top_level();
+        self.failed = result.is_err();
+        Some(result)
+    }
+}
+
 /// A cursor over JSON text. Methods read one value each and, unless they say otherwise, take
 /// `null` for the zero value.
 pub struct Reader<'a> {
@@ -80,12 +113,7 @@ impl<'a> Reader<'a> {
     fn new(input: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(input)
             .map_err(|error| JsonError::new(Kind::InvalidUtf8, error.valid_up_to()))?;
-        Ok(Self {
-            text,
-            position: 0,
-            source: None,
-            depth: 0,
-        })
+        Ok(Self { text, position: 0, source: None, depth: 0 })
     }
 
     fn top_level<M: ReadFields + Default>(&mut self) -> Result<M, JsonError> {
@@ -112,6 +140,17 @@ impl<'a> Reader<'a> {
     /// Reads a message as an element of a list or map; `null` is the empty message.
     pub fn element<M: ReadFields + Default>(&mut self) -> Result<M, JsonError> {
         Ok(self.message()?.unwrap_or_default())
+    }
+
+    /// Whether the next value is a string.
+    pub fn at_string(&mut self) -> bool {
+        self.peek() == Some(b'"')
+    }
+
+    /// An error that says what the value just read should have been.
+    #[cold]
+    pub fn wrong_value(&self, expected: &'static str) -> JsonError {
+        self.error(Kind::WrongType(expected))
     }
 
     /// Reads a list with `item`.
@@ -177,9 +216,8 @@ impl<'a> Reader<'a> {
         }
         let start = self.position;
         let encoded = self.string_value()?;
-        let decoded = STANDARD
-            .decode(encoded.as_bytes())
-            .map_err(|_| JsonError::new(Kind::InvalidBase64, start))?;
+        let decoded =
+            STANDARD.decode(encoded.as_bytes()).map_err(|_| JsonError::new(Kind::InvalidBase64, start))?;
         Ok(decoded.into())
     }
 
@@ -233,10 +271,7 @@ impl<'a> Reader<'a> {
             return Ok(0.0);
         }
         let start = self.position;
-        let value: f64 = self
-            .number()?
-            .parse()
-            .map_err(|_| JsonError::new(Kind::InvalidNumber, start))?;
+        let value: f64 = self.number()?.parse().map_err(|_| JsonError::new(Kind::InvalidNumber, start))?;
         if value.is_infinite() {
             return Err(JsonError::new(Kind::OutOfRange("a double"), start));
         }
@@ -260,15 +295,10 @@ impl<'a> Reader<'a> {
         let start = self.position;
         let number = self.number()?;
         // The grammar of numbers is checked; an integer has neither fraction nor exponent.
-        if number
-            .bytes()
-            .any(|byte| matches!(byte, b'.' | b'e' | b'E'))
-        {
+        if number.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
             return Err(JsonError::new(Kind::WrongType("an integer"), start));
         }
-        number
-            .parse()
-            .map_err(|_| JsonError::new(Kind::OutOfRange(name), start))
+        number.parse().map_err(|_| JsonError::new(Kind::OutOfRange(name), start))
     }
 
     fn number(&mut self) -> Result<&'a str, JsonError> {
@@ -293,9 +323,9 @@ impl<'a> Reader<'a> {
             loop {
                 let key = self.key()?;
                 match field_index(names, &key) {
-                    Some(index) => target
-                        .read_field(index, self)
-                        .map_err(|error| error.in_field(names[index]))?,
+                    Some(index) => {
+                        target.read_field(index, self).map_err(|error| error.in_field(names[index]))?
+                    }
                     None => {
                         let start = self.next_value();
                         self.position = scan::value_end(self.bytes(), start)?;
@@ -331,11 +361,7 @@ impl<'a> Reader<'a> {
         let stop = scan::string_end(self.bytes(), start)?;
         self.position = stop.end + 1;
         let content = &self.text[start..stop.end];
-        Ok(if stop.escaped {
-            Cow::Owned(unescape(content))
-        } else {
-            Cow::Borrowed(content)
-        })
+        Ok(if stop.escaped { Cow::Owned(unescape(content)) } else { Cow::Borrowed(content) })
     }
 
     /// Consumes `null` if it is next; afterwards `position` is at the value that is next.
@@ -463,7 +489,5 @@ fn unescape(content: &str) -> String {
 }
 
 fn hex(digits: &str) -> u32 {
-    digits.chars().fold(0, |value, digit| {
-        value << 4 | digit.to_digit(16).unwrap_or(0)
-    })
+    digits.chars().fold(0, |value, digit| value << 4 | digit.to_digit(16).unwrap_or(0))
 }

@@ -123,10 +123,7 @@ pub(super) fn string_end(bytes: &[u8], mut position: usize) -> Result<StringEnd,
         position = plain_end(bytes, position);
         match bytes.get(position) {
             Some(b'"') => {
-                return Ok(StringEnd {
-                    end: position,
-                    escaped,
-                });
+                return Ok(StringEnd { end: position, escaped });
             }
             Some(b'\\') => {
                 escaped = true;
@@ -218,11 +215,7 @@ pub(super) fn number_end(bytes: &[u8], start: usize) -> Result<usize, JsonError>
 }
 
 /// One past `literal`, which must be at `position`.
-pub(super) fn literal_end(
-    bytes: &[u8],
-    position: usize,
-    literal: &[u8],
-) -> Result<usize, JsonError> {
+pub(super) fn literal_end(bytes: &[u8], position: usize, literal: &[u8]) -> Result<usize, JsonError> {
     for (index, expected) in literal.iter().enumerate() {
         if bytes.get(position + index) != Some(expected) {
             return Err(unexpected(bytes, position + index));

@@ -71,12 +71,7 @@ pub struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// A writer that appends to `out` and does not check payloads.
     pub fn new(out: &'a mut Vec<u8>, style: RawStyle) -> Self {
-        Self {
-            out,
-            style,
-            check: false,
-            invalid: None,
-        }
+        Self { out, style, check: false, invalid: None }
     }
 
     /// Begins an object.
@@ -95,8 +90,7 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn key(&mut self, key: &'static str) {
         let first = self.out.last() == Some(&b'{');
-        self.out
-            .extend_from_slice(&key.as_bytes()[usize::from(first)..]);
+        self.out.extend_from_slice(&key.as_bytes()[usize::from(first)..]);
     }
 
     /// Writes an escaped string.
@@ -112,8 +106,7 @@ impl<'a> Writer<'a> {
     /// Writes bytes as a base64 string.
     pub fn base64(&mut self, value: &[u8]) {
         self.out.push(b'"');
-        self.out
-            .extend_from_slice(STANDARD.encode(value).as_bytes());
+        self.out.extend_from_slice(STANDARD.encode(value).as_bytes());
         self.out.push(b'"');
     }
 
@@ -135,8 +128,7 @@ impl<'a> Writer<'a> {
     /// Writes an integer.
     #[inline]
     pub fn integer(&mut self, value: impl itoa::Integer) {
-        self.out
-            .extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
     /// Writes a number in its shortest form; what is not finite has none and becomes `null`.

@@ -43,7 +43,7 @@ pub struct Environment {
     /// Limits and switches of sessions.
     pub settings: Settings,
     /// Namespaces and permissions.
-    pub policy: Policy,
+    pub policy: Box<dyn Policy>,
     /// Limits of connections.
     pub limits: Limits,
 }

@@ -776,7 +776,7 @@ impl Shard {
                 &mut session::Context {
                     now,
                     settings: &environment.settings,
-                    policy: &environment.policy,
+                    policy: &*environment.policy,
                     chance: rand::random(),
                     connections_of: &connections_of,
                     effects: &mut effects,

@@ -19,6 +19,8 @@ mod server_side;
 mod settings;
 mod subscribe;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod unsubscribe;
 
 pub use effect::{
@@ -66,7 +68,7 @@ pub struct Context<'a> {
     /// Limits and switches in force.
     pub settings: &'a Settings,
     /// Namespaces and permissions in force.
-    pub policy: &'a Policy,
+    pub policy: &'a dyn Policy,
     /// A random number in `[0, 1)`, new for each input.
     pub chance: f64,
     /// How many connections a user has on this node.

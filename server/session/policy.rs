@@ -84,47 +84,27 @@ pub enum SubscribeDecision {
     Granted(Box<Grant>),
 }
 
-/// Namespaces and permissions in force.
-pub struct Policy;
-
-impl Policy {
+/// Namespaces and permissions, as sessions ask for them.
+///
+/// Blocking: every method decides at once, from configuration alone.
+///
+/// # Errors
+/// Each method returns the code the client gets.
+pub trait Policy: Send + Sync {
     /// Decides a subscribe command.
-    pub fn subscribe(&self, _ask: &SubscribeAsk<'_>) -> Result<SubscribeDecision, ClientErrorCode> {
-        Ok(SubscribeDecision::Granted(Box::default()))
-    }
-
+    fn subscribe(&self, ask: &SubscribeAsk<'_>) -> Result<SubscribeDecision, ClientErrorCode>;
     /// What a good subscription token grants.
-    pub fn token_grant(&self, _channel: &str, _claims: &SubscribeClaims) -> Result<Grant, ClientErrorCode> {
-        Ok(Grant::default())
-    }
-
+    fn token_grant(&self, ask: &SubscribeAsk<'_>, claims: &SubscribeClaims) -> Result<Grant, ClientErrorCode>;
     /// What a subscription made by the server grants.
-    pub fn server_grant(&self, _channel: &str, _overrides: &Overrides) -> Result<Grant, ClientErrorCode> {
-        Ok(Grant::default())
-    }
-
+    fn server_grant(&self, channel: &str, overrides: &Overrides) -> Result<Grant, ClientErrorCode>;
     /// What a channel named in the connect command grants; none when it is not allowed.
-    pub fn connect_grant(&self, _channel: &str, _user: &str) -> Result<Option<Grant>, ClientErrorCode> {
-        Ok(None)
-    }
-
+    fn connect_grant(&self, channel: &str, user: &str) -> Result<Option<Grant>, ClientErrorCode>;
     /// Name of a user's own channel.
-    pub fn personal_channel(&self, namespace: &str, user: &str) -> String {
-        format!("{namespace}#{user}")
-    }
-
-    /// Decides a publish command.
-    pub fn publish(&self, _channel: &str, _user: &str, _subscribed: bool, _data: &[u8]) -> Result<PublishOptions, ClientErrorCode> {
-        Ok(PublishOptions::default())
-    }
-
-    /// Decides a presence command.
-    pub fn presence(&self, _channel: &str, _user: &str, _subscribed: bool) -> Result<(), ClientErrorCode> {
-        Ok(())
-    }
-
+    fn personal_channel(&self, namespace: &str, user: &str) -> String;
+    /// Decides a publish command and says how to publish.
+    fn publish(&self, channel: &str, user: &str, subscribed: bool, data: &[u8]) -> Result<PublishOptions, ClientErrorCode>;
+    /// Decides a presence or presence stats command.
+    fn presence(&self, channel: &str, user: &str, subscribed: bool) -> Result<(), ClientErrorCode>;
     /// Decides a history command; returns how long offset and epoch outlive their last touch.
-    pub fn history(&self, _channel: &str, _user: &str, _subscribed: bool) -> Result<Duration, ClientErrorCode> {
-        Ok(Duration::ZERO)
-    }
+    fn history(&self, channel: &str, user: &str, subscribed: bool) -> Result<Duration, ClientErrorCode>;
 }
