@@ -171,6 +171,11 @@ impl Reactor {
         }
     }
 
+    /// Connections that are authenticated.
+    pub fn authenticated_connections(&self) -> u64 {
+        u64::from(self.shared.users.totals().0)
+    }
+
     /// Connections that are open, authenticated or not.
     pub fn open_connections(&self) -> u64 {
         self.shared.traffic.connections.load(Ordering::Relaxed)

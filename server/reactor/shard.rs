@@ -210,6 +210,8 @@ impl Shard {
             starved: false,
             blocked: false,
             too_slow: false,
+            awaits_close: false,
+            deaf: false,
             outbox: Outbox::default(),
             session: Session::new(random_id(), session_id, transport, origin, now, settings),
             places: SmallVec::new(),
@@ -282,7 +284,7 @@ impl Shard {
     }
 
     fn on_bytes(&mut self, key: Key, bytes: &mut [u8]) {
-        let Some(connection) = self.connection(key) else { return };
+        let Some(connection) = self.connection(key).filter(|connection| !connection.deaf) else { return };
         let mut partial = connection.partial.take();
         let limits = self.assembler_limits(key);
         let mut inflater = std::mem::take(&mut self.inflater);
@@ -386,19 +388,23 @@ impl Shard {
 
     fn on_violation(&mut self, key: Key, violation: Violation) {
         let Some(connection) = self.connection(key) else { return };
-        if connection.phase != Phase::Open {
-            return self.remove(key);
+        connection.deaf = true;
+        if connection.phase == Phase::Open {
+            let frame = frame::close_frame(violation.close_code(), violation.reason());
+            self.end_session(key, frame, Phase::Lingering);
         }
-        let frame = frame::close_frame(violation.close_code(), "");
-        self.end_session(key, frame, Phase::Lingering);
     }
 
     fn on_peer_close(&mut self, key: Key, code: Option<u16>) {
         let Some(connection) = self.connection(key) else { return };
-        if connection.phase == Phase::Lingering {
+        let owes_echo = connection.phase == Phase::Open || connection.awaits_close;
+        if !owes_echo {
             return self.finish(key);
         }
-        let echo = frame::close_frame(code.unwrap_or(1000), "");
+        let echo = match code {
+            Some(code) => frame::close_frame(code, ""),
+            None => Some(frame::empty_close_frame()),
+        };
         self.end_session(key, echo, Phase::Finishing);
     }
 
@@ -471,9 +477,17 @@ impl Shard {
     /// this shard before the reply, as the order of the publications wants it.
     pub(super) fn deliver_leading(&mut self) {
         self.take_messages();
-        while let Some(Message::Deliver(_)) = self.backlog.front() {
-            if let Some(Message::Deliver(delivery)) = self.backlog.pop_front() {
-                self.deliver(&delivery);
+        let mut at = 0;
+        loop {
+            match self.backlog.get(at) {
+                Some(Message::Deliver(_)) => {
+                    if let Some(Message::Deliver(delivery)) = self.backlog.remove(at) {
+                        self.deliver(&delivery);
+                    }
+                }
+                // A new connection has no part in what was published before it.
+                Some(Message::Accept(..) | Message::AcceptTls(..)) => at += 1,
+                _ => return,
             }
         }
     }

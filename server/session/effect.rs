@@ -52,6 +52,8 @@ pub enum Effect {
     Join(Ticket, Vec<JoinPlan>),
     /// Let publications of a joined channel flow.
     Activate(Activation),
+    /// Push what a subscription is, with the position it has come to.
+    PushSubscription(Arc<str>, Box<client::Subscribe>),
     /// Tell others that this client joined.
     AnnounceJoin(Arc<str>, Arc<ClientInfo>),
     /// Stop publications of a channel, remove presence, tell others.
