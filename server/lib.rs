@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod broker;
 pub mod channel;
+pub mod config;
 pub mod node;
 pub mod presence;
 pub mod protocol;
