@@ -1,0 +1,18 @@
+//! Configuration: keys, defaults and documentation, declared once; where values come from; which values go
+//! together. Knows nothing of the rooms that read it.
+//!
+//! A value comes from a flag, else the environment, else the file, else its default. Entry type: [`Config`], made
+//! by [`Config::load`].
+
+mod environment;
+mod error;
+mod load;
+mod read;
+pub mod sections;
+pub mod setting;
+mod values;
+
+pub use error::{ConfigError, Warning};
+pub use load::{Format, Loaded};
+pub use sections::Config;
+pub use values::{Duration, Pem, PemError, StringMap};
