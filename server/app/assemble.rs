@@ -5,7 +5,7 @@ use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
 use crate::api::{Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service};
 use crate::api::{EndpointGroups, Port, route_path};
-use crate::auth::{ApiKey, OriginPolicy, VerifierError};
+use crate::auth::{ApiKey, OriginPolicy};
 use crate::broker::MemoryBroker;
 use crate::channel::{NamespaceError, PatternError};
 use crate::config::Config;
@@ -28,8 +28,8 @@ pub enum AssemblyError {
     #[error("build namespaces")]
     Namespaces(#[from] NamespaceError),
     /// A token key or pattern cannot be used.
-    #[error("build token verifier")]
-    Verifier(#[from] VerifierError),
+    #[error("build token verifiers")]
+    Tokens(#[from] resolve::TokenError),
     /// An origin pattern is malformed.
     #[error("read client.allowed_origins")]
     Origins(#[from] PatternError),
@@ -112,7 +112,7 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
     let endpoints = Arc::new(Endpoints {
         reactor: reactor.clone(),
         websocket: (!config.websocket.disabled).then(|| route_path(&config.websocket.handler_prefix)),
-        websocket_options: Options { compression: config.websocket.compression },
+        websocket_options: Options { compression: config.websocket.frames.compression },
         origins: OriginPolicy::new(&client.allowed_origins)?,
         user_header: client.user_id_http_header.clone(),
         gate: Gate::new(client.connection_limit as u64, client.connection_rate_limit as u64, clock.now().instant),
@@ -177,7 +177,7 @@ impl Assembly {
         let settings = GrpcSettings {
             access,
             transport_errors: section.error_mode == "transport",
-            max_message_size: section.max_receive_message_size as usize,
+            max_message_size: section.max_receive_message_size,
             reflection: section.reflection,
         };
         let grpc = Some(GrpcFront::new(settings, self.grpc_service(), &self.grpc_health)?);
@@ -240,5 +240,5 @@ fn node_name(config: &Config) -> String {
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "?" } else { host.trim() };
-    format!("{host}_{}", config.http_server.port_number())
+    format!("{host}_{}", config.http_server.port)
 }
