@@ -4,8 +4,12 @@
 //! stream, retention, idempotency and versions. Knows no client, no namespace and no encoding;
 //! what it delivers goes to a [`Receiver`], which the hub is.
 
+#[cfg(test)]
+pub(crate) mod contract_tests;
+mod memory;
 mod types;
 
+pub use memory::MemoryBroker;
 pub use types::{
     BrokerError, ClientInfo, Epoch, HistoryFilter, HistoryPage, MaybeReady, Publication, PublishOptions,
     PublishOutcome, StreamPosition, Tags,
@@ -18,7 +22,8 @@ use std::time::Duration;
 /// Where an engine puts what arrives for this node's subscribers.
 ///
 /// Order: for one channel the engine calls in stream order and never concurrently.
-/// Blocking: implementations return at once.
+/// Blocking: implementations return at once and never call the engine back, which may hold a lock.
+/// A receiver ignores channels without subscribers: an engine in the same process delivers those too.
 pub trait Receiver: Send + Sync + 'static {
     /// A publication arrived. `position` is zero for channels without history. `previous` is the
     /// publication before it when the publisher asked for a delta and the stream still holds one.
@@ -43,7 +48,12 @@ pub trait Receiver: Send + Sync + 'static {
 pub trait Broker: Send + Sync + 'static {
     /// Saves (when `options` keep history) and delivers one publication.
     ///
-    /// Order: publications of one channel are delivered in the order of their offsets.
+    /// Order: publications of one channel are delivered in the order of their offsets, from 1 without
+    /// a gap; without history all offsets are zero.
+    /// Retention: the newest `history_size` publications stay until `history_ttl` after the newest one;
+    /// offset, epoch and version stay until `history_meta_ttl` after the last publish or read.
+    /// What is not delivered (a known idempotency key, a version not above the stored one) changes
+    /// nothing and is answered with success; keys are judged before versions.
     fn publish(
         &self,
         channel: &Arc<str>,
@@ -59,13 +69,21 @@ pub trait Broker: Send + Sync + 'static {
     fn subscribe(&self, channel: &Arc<str>) -> MaybeReady<Result<(), BrokerError>>;
     /// Ends delivery of `channel` to this node. Called some time after the last subscriber left.
     fn unsubscribe(&self, channel: &Arc<str>) -> MaybeReady<Result<(), BrokerError>>;
-    /// Reads the stream. Reading creates the epoch of a stream that has none and renews its meta TTL.
+    /// Reads the stream. Reading creates the epoch of a stream that has none and renews its meta TTL
+    /// (zero means forever).
+    ///
+    /// Order: forward, publications after `since`, or from the oldest kept when those are gone; in
+    /// reverse, publications before `since`, or none when the one just before it is gone.
+    ///
+    /// # Errors
+    /// `Unrecoverable` when `since` names another epoch; `ReverseFromZero` when `since` leaves nothing
+    /// before it by construction: a retry cannot help in both.
     fn history(
         &self,
         channel: &Arc<str>,
         filter: HistoryFilter,
         meta_ttl: Duration,
     ) -> MaybeReady<Result<HistoryPage, BrokerError>>;
-    /// Removes retained publications; offset and epoch stay.
+    /// Removes retained publications; offset, epoch and version stay.
     fn remove_history(&self, channel: &Arc<str>) -> MaybeReady<Result<(), BrokerError>>;
 }

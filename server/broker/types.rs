@@ -10,43 +10,48 @@ use std::time::Duration;
 
 /// Names one life of a stream. Two positions compare only within the same epoch.
 ///
-/// The empty epoch means «unknown» in requests and «no history» in answers.
+/// The empty epoch means «unknown» in requests and «no history» in answers; it allocates nothing,
+/// because every publication of a channel without history carries it.
 #[derive(Clone, Debug, Eq)]
-pub struct Epoch(Arc<str>);
+pub struct Epoch(Option<Arc<str>>);
 
 impl Epoch {
     /// The empty epoch.
-    pub fn none() -> Self {
-        Self::from("")
+    pub const fn none() -> Self {
+        Self(None)
     }
 
     /// The text as it stands on the wire.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_deref().unwrap_or_default()
     }
 
     /// Whether this is the empty epoch.
     pub fn is_none(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 }
 
 impl From<&str> for Epoch {
     fn from(text: &str) -> Self {
-        Self(Arc::from(text))
+        Self((!text.is_empty()).then(|| Arc::from(text)))
     }
 }
 
 impl From<String> for Epoch {
     fn from(text: String) -> Self {
-        Self(Arc::from(text))
+        Self::from(text.as_str())
     }
 }
 
 /// Publications of one stream share one allocation, so most comparisons end at the pointer.
 impl PartialEq for Epoch {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+        match (&self.0, &other.0) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs) || ours == theirs,
+            (None, None) => true,
+            _ => false,
+        }
     }
 }
 
@@ -197,6 +202,16 @@ impl<T> MaybeReady<T> {
     /// Wraps an answer that is on its way.
     pub fn later(future: impl Future<Output = T> + Send + 'static) -> Self {
         Self::Later(Box::pin(future))
+    }
+}
+
+impl<T: Send + 'static> MaybeReady<T> {
+    /// Applies `change` to the answer, now or when it comes.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U + Send + 'static) -> MaybeReady<U> {
+        match self {
+            Self::Ready(value) => MaybeReady::Ready(value.map(change)),
+            Self::Later(future) => MaybeReady::later(async move { change(future.await) }),
+        }
     }
 }
 

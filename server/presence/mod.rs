@@ -1,5 +1,9 @@
 //! Who is in a channel: the contract every presence engine fulfils.
 
+mod memory;
+
+pub use memory::MemoryPresence;
+
 use crate::broker::{ClientInfo, MaybeReady};
 use std::collections::BTreeMap;
 use std::sync::Arc;
