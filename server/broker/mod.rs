@@ -4,6 +4,8 @@
 //! stream, retention, idempotency and versions. Knows no client, no namespace and no encoding;
 //! what it delivers goes to a [`Receiver`], which the hub is.
 
+#[cfg(test)]
+pub(crate) mod contract_tests;
 mod memory;
 mod types;
 

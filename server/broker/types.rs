@@ -205,6 +205,16 @@ impl<T> MaybeReady<T> {
     }
 }
 
+impl<T: Send + 'static> MaybeReady<T> {
+    /// Applies `change` to the answer, now or when it comes.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U + Send + 'static) -> MaybeReady<U> {
+        match self {
+            Self::Ready(value) => MaybeReady::Ready(value.map(change)),
+            Self::Later(future) => MaybeReady::later(async move { change(future.await) }),
+        }
+    }
+}
+
 impl<T: Unpin> Future for MaybeReady<T> {
     type Output = T;
 

@@ -9,6 +9,7 @@
 
 mod data_format;
 mod effective;
+pub mod filter;
 mod glob;
 mod limits;
 mod namespaces;

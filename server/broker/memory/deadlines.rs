@@ -68,4 +68,9 @@ impl Deadlines {
             self.0 = live.filter(|(tick, _)| *tick != Tick::NEVER).map(Reverse).collect();
         }
     }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
 }

@@ -6,9 +6,13 @@
 //! [`MemoryBroker::sweep`] frees what nobody touches any more.
 
 mod deadlines;
+#[cfg(test)]
+mod model_tests;
 mod results;
 mod stream;
 mod stripe;
+#[cfg(test)]
+mod tests;
 
 use super::{
     Broker, BrokerError, ClientInfo, HistoryFilter, HistoryPage, MaybeReady, PublishOptions, PublishOutcome,

@@ -138,6 +138,11 @@ impl Stripe {
         self.streams.len()
     }
 
+    #[cfg(test)]
+    pub fn deadline_count(&self) -> usize {
+        self.deadlines.len()
+    }
+
     pub fn result_count(&self) -> usize {
         self.results.len()
     }

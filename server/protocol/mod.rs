@@ -1,0 +1,12 @@
+//! From wire types to the bytes of one message, without any I/O.
+//!
+//! Owns how a publication looks in each form a subscriber can ask for. Knows no connection.
+
+pub mod delta;
+mod command;
+mod encode;
+mod publication;
+
+pub use command::{Malformed, next_command};
+pub use encode::{Encoding, NotJson, encode_ping, encode_push, encode_reply};
+pub use publication::{Form, delta_publications, patch, text_payload};

@@ -1,0 +1,206 @@
+//! What sessions ask for, answered by broker, presence and token authority.
+
+use crate::broker::{Broker, BrokerError, HistoryFilter, HistoryPage, MaybeReady, Publication, StreamPosition};
+use crate::channel::filter::Filter;
+use crate::node::{Connections, DisconnectUser, Target};
+use crate::presence::PresenceStore;
+use crate::seams::UnixMillis;
+use crate::session::{
+    Answer, AuthError, ConnectClaims, Departure, JoinError, JoinPlan, Joined, Question, Recovery, SubscribeClaims,
+};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Poll};
+
+/// How far back cache recovery looks for a publication that matches a filter.
+const CACHE_FILTER_DEPTH: u64 = 300;
+
+/// Who says whether a token is good.
+pub trait TokenAuthority: Send + Sync + 'static {
+    /// Verifies a connection token.
+    fn verify_connect(&self, token: String, now: UnixMillis) -> MaybeReady<Result<Box<ConnectClaims>, AuthError>>;
+    /// Verifies a subscription token.
+    fn verify_subscribe(&self, token: String, now: UnixMillis) -> MaybeReady<Result<Box<SubscribeClaims>, AuthError>>;
+}
+
+/// Everything sessions ask for.
+#[derive(Clone)]
+pub struct Backend {
+    /// Publications and history.
+    pub broker: Arc<dyn Broker>,
+    /// Presence.
+    pub presence: Arc<dyn PresenceStore>,
+    /// Tokens.
+    pub tokens: Arc<dyn TokenAuthority>,
+    /// Connections of the whole cluster, set once they exist.
+    pub connections: Arc<OnceLock<Weak<dyn Connections>>>,
+}
+
+impl Backend {
+    pub(super) fn ask(&self, question: Question, now: UnixMillis) -> MaybeReady<Answer> {
+        match question {
+            Question::VerifyConnect(token) => self.tokens.verify_connect(token, now).map(Answer::Connect),
+            Question::VerifySubscribe(token) => self.tokens.verify_subscribe(token, now).map(Answer::Subscribe),
+            Question::Publish(channel, data, options) => {
+                self.broker.publish(&channel, data, *options).map(|result| Answer::Published(result.map(drop)))
+            }
+            Question::Presence(channel) => self.presence.get(&channel).map(Answer::Presence),
+            Question::PresenceStats(channel) => self.presence.stats(&channel).map(Answer::PresenceStats),
+            Question::History(channel, filter, meta_ttl) => {
+                self.broker.history(&channel, filter, meta_ttl).map(Answer::History)
+            }
+        }
+    }
+
+    /// Joins channels. `first` says which of them had no subscriber on this node before.
+    pub(super) fn join(&self, plans: Vec<(JoinPlan, bool)>) -> MaybeReady<Answer> {
+        let backend = self.clone();
+        MaybeReady::later(async move {
+            let joins = plans.into_iter().map(|(plan, first)| {
+                let backend = backend.clone();
+                async move {
+                    let result = backend.join_one(&plan, first).await;
+                    (plan.departure, result)
+                }
+            });
+            Answer::Joined(futures_util::future::join_all(joins).await)
+        })
+    }
+
+    async fn join_one(&self, plan: &JoinPlan, first: bool) -> Result<Joined, JoinError> {
+        if let (Some(close), Some(info)) = (&plan.single_connection, &plan.departure.info)
+            && self.presence.stats(&plan.channel).await?.clients > 0
+            && let Some(connections) = self.connections.get().and_then(Weak::upgrade)
+        {
+            connections.disconnect(Arc::new(DisconnectUser {
+                target: Target { user: info.user.clone(), ..Default::default() },
+                whitelist: vec![info.client.clone()],
+                code: close.code,
+                reason: close.reason.to_string(),
+            }));
+        }
+        if first {
+            self.broker.subscribe(&plan.channel).await?;
+        }
+        if let Some(info) = &plan.presence {
+            self.presence.add(&plan.channel, info.clone()).await?;
+        }
+        let filter = plan.filter.as_deref();
+        match &plan.recovery {
+            Recovery::None => Ok(Joined::default()),
+            Recovery::Position => {
+                let filter = HistoryFilter { limit: Some(0), ..Default::default() };
+                let page = self.broker.history(&plan.channel, filter, plan.history_meta_ttl).await?;
+                Ok(Joined { position: page.position, ..Default::default() })
+            }
+            Recovery::Stream(since, limit) => self.recover_stream(plan, since, *limit, filter).await,
+            Recovery::Cache(since) => self.recover_cache(plan, since, filter).await,
+        }
+    }
+
+    async fn recover_stream(
+        &self,
+        plan: &JoinPlan,
+        since: &StreamPosition,
+        limit: u64,
+        filter: Option<&Filter>,
+    ) -> Result<Joined, JoinError> {
+        // The epoch is compared here: a stream with another one still has a position to go on from.
+        let wanted = HistoryFilter {
+            limit: (limit > 0).then_some(limit),
+            since: Some(StreamPosition { offset: since.offset, ..Default::default() }),
+            reverse: false,
+        };
+        let page = self.broker.history(&plan.channel, wanted, plan.history_meta_ttl).await?;
+        Ok(stream_recovery(page, since, filter))
+    }
+
+    async fn recover_cache(
+        &self,
+        plan: &JoinPlan,
+        since: &StreamPosition,
+        filter: Option<&Filter>,
+    ) -> Result<Joined, JoinError> {
+        let depth = if filter.is_some() { CACHE_FILTER_DEPTH } else { 1 };
+        let wanted = HistoryFilter { limit: Some(depth), since: None, reverse: true };
+        let page = self.broker.history(&plan.channel, wanted, plan.history_meta_ttl).await?;
+        Ok(cache_recovery(page, since, filter))
+    }
+
+    /// Undoes a join. The future is carried out in the background: nobody waits for a broker while a
+    /// connection is torn down.
+    pub(super) async fn leave(self, departure: Departure, last: bool) {
+        let channel = &departure.channel;
+        if last {
+            report("unsubscribe", channel, self.broker.unsubscribe(channel).await);
+        }
+        let Some(info) = departure.info else { return };
+        if departure.presence
+            && let Err(error) = self.presence.remove(channel, &info.client, &info.user).await
+        {
+            tracing::warn!(%error, %channel, "presence was not removed");
+        }
+        if departure.announce {
+            report("publish leave", channel, self.broker.publish_leave(channel, info).await);
+        }
+    }
+}
+
+fn report(operation: &str, channel: &str, result: Result<(), BrokerError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, %channel, operation, "broker operation failed");
+    }
+}
+
+/// Decides whether a page of history closes the gap between a client and the top of the stream.
+fn stream_recovery(page: HistoryPage, since: &StreamPosition, filter: Option<&Filter>) -> Joined {
+    let HistoryPage { publications, position } = page;
+    let same_life = since.epoch.is_none() || since.epoch == position.epoch;
+    let complete = match (publications.first(), publications.last()) {
+        (Some(first), Some(last)) => first.offset == since.offset + 1 && last.offset == position.offset,
+        _ => position.offset == since.offset,
+    };
+    let recovered = same_life && complete;
+    let publications = if recovered {
+        publications.into_iter().filter(|publication| matches(filter, publication)).collect()
+    } else {
+        Vec::new()
+    };
+    Joined { position, publications, recovered }
+}
+
+/// Decides what a client gets that only wants the newest publication. `page` is newest first.
+fn cache_recovery(page: HistoryPage, since: &StreamPosition, filter: Option<&Filter>) -> Joined {
+    let HistoryPage { publications, position } = page;
+    let same_state = since.offset > 0 && *since == position;
+    let at_top = publications.first().is_some_and(|newest| newest.offset == position.offset);
+    let wanted = publications.into_iter().find(|publication| matches(filter, publication));
+    match wanted {
+        None => Joined { position, publications: Vec::new(), recovered: same_state },
+        Some(_) if !at_top => Joined { position, publications: Vec::new(), recovered: false },
+        Some(_) if same_state => Joined { position, publications: Vec::new(), recovered: true },
+        Some(publication) => Joined { position, publications: vec![publication], recovered: true },
+    }
+}
+
+fn matches(filter: Option<&Filter>, publication: &Publication) -> bool {
+    filter.is_none_or(|filter| filter.matches(publication.tags.as_deref()))
+}
+
+/// What is left of an answer that was not there at once.
+pub(super) type Unsettled<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Takes an answer that is there or can be had without waiting.
+pub(super) fn settle<T>(answer: MaybeReady<T>) -> Result<T, Unsettled<T>> {
+    match answer {
+        MaybeReady::Ready(mut value) => Ok(value.take().expect("an answer is taken once")),
+        MaybeReady::Later(mut future) => {
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            match future.as_mut().poll(&mut context) {
+                Poll::Ready(value) => Ok(value),
+                Poll::Pending => Err(future),
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! One connection: its socket, its session, and what is unfinished in either direction.
+
+use super::outbox::Outbox;
+use super::socket::Socket;
+use super::subscribers::{ChannelIndex, Place};
+use crate::protocol::Encoding;
+use crate::session::{Origin, Session, Transport};
+use crate::transport::websocket::assembler::Partial;
+use smallvec::SmallVec;
+use std::time::{Duration, Instant};
+
+/// Names a connection of one shard for as long as it lives; slots are used again, generations are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+/// Everything that decides how the bytes of a message look on one connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wire {
+    /// JSON or Protobuf.
+    pub encoding: Encoding,
+    /// Pushes go bare, not wrapped in replies.
+    pub unidirectional: bool,
+    /// permessage-deflate was negotiated.
+    pub compression: bool,
+}
+
+/// What the handshake settled.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// How messages look.
+    pub wire: Wire,
+    /// How the transport behaves.
+    pub transport: Transport,
+    /// What the HTTP request says about the user.
+    pub origin: Origin,
+    /// Bytes that arrived behind the handshake.
+    pub early: Vec<u8>,
+}
+
+/// How far the end of a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Messages flow.
+    Open,
+    /// The connect command was refused, or a close frame is on its way: what the peer sends is dropped
+    /// until it closes.
+    Lingering,
+    /// The peer closed; what waits is written, then the socket goes.
+    Finishing,
+}
+
+/// Native pings of one connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NativePing {
+    pub(super) next: Instant,
+    /// The peer must have sent something by then.
+    pub(super) deadline: Instant,
+    pub(super) interval: Duration,
+    pub(super) timeout: Duration,
+}
+
+pub(super) struct Connection {
+    pub(super) key: Key,
+    pub(super) socket: Socket,
+    pub(super) wire: Wire,
+    pub(super) phase: Phase,
+    /// It is in the list of connections to flush.
+    pub(super) dirty: bool,
+    /// It is in the list of connections to read again.
+    pub(super) starved: bool,
+    /// The event queue reports when it becomes writable.
+    pub(super) blocked: bool,
+    /// It must be closed as slow.
+    pub(super) too_slow: bool,
+    pub(super) outbox: Outbox,
+    pub(super) session: Session,
+    pub(super) places: SmallVec<[Place; 2]>,
+    pub(super) partial: Option<Box<Partial>>,
+    /// Commands that wait until the session is no longer busy, each as one frame.
+    pub(super) held: Option<Box<HeldCommands>>,
+    /// When the socket must have moved, or the end must have come.
+    pub(super) deadline: Option<Instant>,
+    /// The entry in the timer heap.
+    pub(super) scheduled: Option<Instant>,
+    pub(super) native_ping: Option<Box<NativePing>>,
+}
+
+/// The rest of a frame whose earlier command is being answered.
+#[derive(Debug, Default)]
+pub(super) struct HeldCommands {
+    pub(super) frame: Vec<u8>,
+}
+
+impl Connection {
+    pub(super) fn place(&self, channel: ChannelIndex) -> Option<Place> {
+        self.places.iter().copied().find(|place| place.channel == channel)
+    }
+
+    pub(super) fn take_place(&mut self, channel: ChannelIndex) -> Option<Place> {
+        let at = self.places.iter().position(|place| place.channel == channel)?;
+        Some(self.places.swap_remove(at))
+    }
+
+    /// When something has to be looked at.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let native = self.native_ping.as_ref().map(|ping| ping.next.min(ping.deadline));
+        [self.session.next_deadline(), self.deadline, native].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,169 @@
+//! One thing for all subscribers of a channel, and its encoded forms.
+
+use super::connection::Wire;
+use crate::broker::{ClientInfo, Publication, StreamPosition};
+use crate::protocol::{self, Form, encode_push};
+use crate::transport::websocket::deflate::Deflater;
+use crate::transport::websocket::frame::{self, Opcode};
+use bytes::Bytes;
+use gyre_proto::client;
+use smallvec::SmallVec;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A message as it goes to the socket, shared by all connections of one shard that get the same bytes.
+pub(super) type Frame = Rc<[u8]>;
+
+/// One thing for all subscribers of a channel.
+pub(super) struct Delivery {
+    pub(super) channel: Arc<str>,
+    pub(super) kind: Kind,
+}
+
+/// What is delivered.
+pub(super) enum Kind {
+    Publication {
+        publication: Arc<Publication>,
+        position: StreamPosition,
+        /// The publication before, when a delta may be sent.
+        previous: Option<Arc<Publication>>,
+    },
+    Join(Arc<ClientInfo>),
+    Leave(Arc<ClientInfo>),
+}
+
+/// Which form a subscriber gets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Variant {
+    pub(super) wire: Wire,
+    pub(super) form: Form,
+}
+
+/// The forms of one delivery that were needed so far. Made anew for each delivery, filled on demand.
+#[derive(Default)]
+pub(super) struct Forms {
+    /// None for a form that cannot be made: the payload is no JSON.
+    frames: SmallVec<[(Variant, Option<Frame>); 2]>,
+    patch: Option<Option<Bytes>>,
+}
+
+impl Forms {
+    /// Returns the frame for `variant`, encoding it the first time; `None` when the payload is no JSON.
+    pub(super) fn get(&mut self, delivery: &Delivery, variant: Variant, tools: &mut Encoder) -> Option<&Frame> {
+        let at = match self.frames.iter().position(|(known, _)| *known == variant) {
+            Some(at) => at,
+            None => {
+                let push = self.push(delivery, variant);
+                let frame = tools.frame_push(push, variant.wire);
+                self.frames.push((variant, frame));
+                self.frames.len() - 1
+            }
+        };
+        self.frames[at].1.as_ref()
+    }
+
+    /// Whether a patch exists and is worth sending.
+    pub(super) fn has_patch(&mut self, delivery: &Delivery) -> bool {
+        self.patch(delivery).is_some()
+    }
+
+    fn patch(&mut self, delivery: &Delivery) -> Option<Bytes> {
+        self.patch
+            .get_or_insert_with(|| match &delivery.kind {
+                Kind::Publication { publication, previous: Some(previous), .. } => {
+                    protocol::patch(&previous.data, &publication.data).map(Bytes::from)
+                }
+                _ => None,
+            })
+            .clone()
+    }
+
+    fn push(&mut self, delivery: &Delivery, variant: Variant) -> client::Push {
+        let mut push = client::Push { channel: delivery.channel.to_string(), ..Default::default() };
+        match &delivery.kind {
+            Kind::Publication { publication, position, .. } => {
+                let mut message = client::Publication::from(publication.as_ref());
+                // Tells clients of a new stream which epoch their position belongs to.
+                if publication.offset == 1 {
+                    message.epoch = position.epoch.as_str().to_owned();
+                }
+                if variant.form == Form::Patch
+                    && let Some(patch) = self.patch(delivery)
+                {
+                    message.data = patch;
+                    message.delta = true;
+                }
+                if variant.form != Form::Plain && variant.wire.encoding == protocol::Encoding::Json {
+                    message.data = protocol::text_payload(&message.data);
+                }
+                push.r#pub = Some(Box::new(message));
+            }
+            Kind::Join(info) => {
+                push.join = Some(Box::new(client::Join { info: Some(info.as_ref().into()) }));
+            }
+            Kind::Leave(info) => {
+                push.leave = Some(Box::new(client::Leave { info: Some(info.as_ref().into()) }));
+            }
+        }
+        push
+    }
+}
+
+/// What encoding needs and a shard has once.
+pub(super) struct Encoder {
+    scratch: Vec<u8>,
+    compressed: Vec<u8>,
+    deflater: Deflater,
+    compression_min_size: usize,
+}
+
+impl Encoder {
+    pub(super) fn new(compression_level: u32, compression_min_size: usize) -> Self {
+        let deflater = Deflater::new(compression_level);
+        Self { scratch: Vec::new(), compressed: Vec::new(), deflater, compression_min_size }
+    }
+
+    pub(super) fn frame_push(&mut self, push: client::Push, wire: Wire) -> Option<Frame> {
+        self.start();
+        encode_push(push, wire.encoding, wire.unidirectional, &mut self.scratch).ok()?;
+        Some(self.finish(wire))
+    }
+
+    pub(super) fn frame_reply(&mut self, reply: &client::Reply, wire: Wire) -> Option<Frame> {
+        self.start();
+        protocol::encode_reply(reply, wire.encoding, &mut self.scratch).ok()?;
+        Some(self.finish(wire))
+    }
+
+    pub(super) fn frame_ping(&mut self, wire: Wire) -> Frame {
+        self.start();
+        protocol::encode_ping(wire.encoding, &mut self.scratch);
+        self.finish(wire)
+    }
+
+    /// Leaves room for the longest header, so that header and payload end up side by side.
+    fn start(&mut self) {
+        self.scratch.clear();
+        self.scratch.resize(frame::MAX_HEADER, 0);
+    }
+
+    fn finish(&mut self, wire: Wire) -> Frame {
+        let opcode = match wire.encoding {
+            protocol::Encoding::Json => Opcode::Text,
+            protocol::Encoding::Protobuf => Opcode::Binary,
+        };
+        let payload = frame::MAX_HEADER..self.scratch.len();
+        let compress = wire.compression && payload.len() > self.compression_min_size;
+        if compress {
+            self.compressed.clear();
+            self.compressed.resize(frame::MAX_HEADER, 0);
+            self.deflater.deflate(&self.scratch[payload], &mut self.compressed);
+        }
+        let buffer = if compress { &mut self.compressed } else { &mut self.scratch };
+        let mut header = Vec::with_capacity(frame::MAX_HEADER);
+        frame::write_header(&mut header, opcode, compress, buffer.len() - frame::MAX_HEADER);
+        let start = frame::MAX_HEADER - header.len();
+        buffer[start..frame::MAX_HEADER].copy_from_slice(&header);
+        Rc::from(&buffer[start..])
+    }
+}

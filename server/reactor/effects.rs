@@ -1,0 +1,231 @@
+//! Carrying out what sessions want.
+
+use super::backend::settle;
+use super::connection::{Key, Phase};
+use super::inbox::{Answered, Message};
+use super::shard::{LINGER, Shard};
+use crate::broker::{HistoryFilter, MaybeReady};
+use crate::session::{Activation, Answer, Close, Departure, Effect, JoinPlan, Send, Ticket};
+use crate::transport::websocket::frame;
+use gyre_proto::codes::DisconnectCode;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Shard {
+    pub(super) fn carry_out(&mut self, key: Key) {
+        while let Some(effect) = self.effects.pop_front() {
+            match effect {
+                Effect::Send(message) => self.send_message(key, message),
+                Effect::Ask(ticket, question) => {
+                    let answer = self.shared.backend.ask(question, self.now.unix);
+                    self.settle(key, ticket, answer);
+                }
+                Effect::Join(ticket, plans) => self.join(key, ticket, plans),
+                Effect::Activate(activation) => self.activate(key, activation),
+                Effect::AnnounceJoin(channel, info) => {
+                    let broker = self.shared.backend.broker.clone();
+                    self.in_background(async move {
+                        if let Err(error) = broker.publish_join(&channel, info).await {
+                            tracing::warn!(%error, %channel, "join was not published");
+                        }
+                    });
+                }
+                Effect::Leave(departure) => self.leave(key, departure),
+                Effect::RenewPresence(channel, info) => {
+                    let presence = self.shared.backend.presence.clone();
+                    self.in_background(async move {
+                        if let Err(error) = presence.add(&channel, info).await {
+                            tracing::warn!(%error, %channel, "presence was not renewed");
+                        }
+                    });
+                }
+                Effect::CheckPosition(channel, delay) => self.check_position(channel, delay),
+                Effect::Register => self.register(key),
+                Effect::Forget => self.forget(key),
+                Effect::PongReceived => {}
+                Effect::Refuse => self.linger(key),
+                Effect::Close(close) => self.close(key, close),
+            }
+        }
+    }
+
+    fn send_message(&mut self, key: Key, message: Send) {
+        let Some(connection) = self.connection(key) else { return };
+        if connection.phase != Phase::Open {
+            return;
+        }
+        let wire = connection.wire;
+        let frame = match message {
+            Send::Reply(reply) => self.encoder.frame_reply(&reply, wire),
+            Send::Push(push) => self.encoder.frame_push(*push, wire),
+            Send::Ping => Some(self.encoder.frame_ping(wire)),
+        };
+        match frame {
+            Some(frame) => self.send(key, frame),
+            None => self.input(key, |session, cx| session.close(DisconnectCode::InappropriateProtocol, cx)),
+        }
+    }
+
+    /// Hands an answer to the session, now or when it comes.
+    fn settle(&mut self, key: Key, ticket: Ticket, answer: MaybeReady<Answer>) {
+        match settle(answer) {
+            Ok(answer) => {
+                self.deliver_leading();
+                self.input(key, |session, cx| session.on_answer(ticket, answer, cx));
+            }
+            Err(pending) => {
+                let inbox = self.inbox.clone();
+                self.runtime.spawn(async move {
+                    let answer = pending.await;
+                    inbox.push(Message::Answer(Box::new(Answered { key, ticket, answer })));
+                });
+            }
+        }
+    }
+
+    pub(super) fn on_answer(&mut self, answered: Answered) {
+        let Answered { key, ticket, answer } = answered;
+        if self.connection(key).is_some() {
+            self.input(key, |session, cx| session.on_answer(ticket, answer, cx));
+            return self.resume(key);
+        }
+        if let Answer::Joined(joined) = answer {
+            for (departure, _) in joined.into_iter().filter(|(_, result)| result.is_ok()) {
+                self.in_background(self.shared.backend.clone().leave(departure, false));
+            }
+        }
+    }
+
+    /// Runs something whose outcome no connection waits for.
+    pub(super) fn in_background(&self, work: impl Future<Output = ()> + std::marker::Send + 'static) {
+        if let Err(pending) = settle(MaybeReady::later(work)) {
+            self.runtime.spawn(pending);
+        }
+    }
+
+    fn join(&mut self, key: Key, ticket: Ticket, plans: Vec<JoinPlan>) {
+        let mut joins = Vec::with_capacity(plans.len());
+        for plan in plans {
+            let Some(wire) = self.connection(key).map(|connection| connection.wire) else { return };
+            let place = self.channels.add(&plan.channel, key, wire, plan.flags, plan.filter.clone());
+            if let Some(connection) = self.connection(key) {
+                connection.places.push(place);
+            }
+            let first = self.shared.registry.enter(&plan.channel, self.index);
+            joins.push((plan, first));
+        }
+        let answer = self.shared.backend.join(joins);
+        self.settle(key, ticket, answer);
+    }
+
+    fn activate(&mut self, key: Key, activation: Activation) {
+        let Some(index) = self.channels.find(&activation.channel) else { return };
+        let Some(place) = self.connection(key).and_then(|connection| connection.place(index)) else { return };
+        let held = self.channels.activate(place, activation.position, activation.delta);
+        self.deliver_held(key, &activation.channel, &held);
+    }
+
+    fn leave(&mut self, key: Key, departure: Departure) {
+        let last = self.drop_place(key, &departure.channel);
+        self.in_background(self.shared.backend.clone().leave(departure, last));
+    }
+
+    /// Takes a connection off a channel; true when the node has no other subscriber.
+    fn drop_place(&mut self, key: Key, channel: &str) -> bool {
+        let Some(index) = self.channels.find(channel) else { return false };
+        let Some(place) = self.connection(key).and_then(|connection| connection.take_place(index)) else { return false };
+        if let Some(moved) = self.channels.remove(place)
+            && let Some(connection) = self.connection(moved)
+            && let Some(other) = connection.places.iter_mut().find(|other| other.channel == index)
+        {
+            other.at = place.at;
+        }
+        self.shared.registry.leave(channel, self.index)
+    }
+
+    /// Compares a channel's positions with the top of its stream, once for all subscribers of this shard.
+    fn check_position(&mut self, channel: Arc<str>, delay: Duration) {
+        let Some(index) = self.channels.find(&channel) else { return };
+        let now = self.now.instant;
+        let entry = self.channels.get_mut(index);
+        let recent = |at: Option<std::time::Instant>| at.is_some_and(|at| now.duration_since(at) < delay);
+        if recent(entry.checked) || recent(entry.last_delivery) {
+            return;
+        }
+        entry.checked = Some(now);
+        let (broker, inbox) = (self.shared.backend.broker.clone(), self.inbox.clone());
+        self.in_background(async move {
+            let top = HistoryFilter { limit: Some(0), ..Default::default() };
+            // When the broker does not answer, the next tick asks again. The answer takes its turn behind
+            // deliveries that are in the inbox, so that it is compared with what arrived before it.
+            if let Ok(page) = broker.history(&channel, top, Duration::ZERO).await {
+                inbox.push(Message::Top(channel, page.position));
+            }
+        });
+    }
+
+    fn register(&mut self, key: Key) {
+        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else { return };
+        self.shared.users.enter(&user);
+        self.users.entry(user).or_default().push(key);
+    }
+
+    fn forget(&mut self, key: Key) {
+        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else { return };
+        self.shared.users.leave(&user);
+        if let Some(keys) = self.users.get_mut(&user) {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.users.remove(&user);
+            }
+        }
+    }
+
+    /// Lets the peer close: the session accepts nothing more, but no code is due.
+    fn linger(&mut self, key: Key) {
+        let deadline = self.now.instant + LINGER;
+        if let Some(connection) = self.connection(key) {
+            connection.phase = Phase::Lingering;
+            connection.deadline = Some(deadline);
+        }
+    }
+
+    fn close(&mut self, key: Key, close: Close) {
+        let deadline = self.now.instant + LINGER;
+        let Some(connection) = self.connection(key) else { return };
+        if connection.phase != Phase::Open {
+            return;
+        }
+        let code = close.code;
+        if code == DisconnectCode::ConnectionClosed as i32 as u32 {
+            return self.remove(key);
+        }
+        if code == DisconnectCode::Slow as i32 as u32 {
+            connection.outbox.discard();
+        }
+        connection.phase = Phase::Lingering;
+        connection.deadline = Some(deadline);
+        connection.too_slow = false;
+        if let Ok(code) = u16::try_from(code)
+            && let Some(frame) = frame::close_frame(code, &close.reason)
+        {
+            self.send(key, Rc::from(frame));
+        }
+        self.mark_dirty(key);
+    }
+
+    /// Drops a connection whose session cannot be trusted any more.
+    pub(super) fn evict(&mut self, key: Key) {
+        let channels: Vec<Arc<str>> = self.connection(key).map_or_else(Vec::new, |connection| {
+            connection.session.subscriptions().iter().map(|subscription| subscription.channel.clone()).collect()
+        });
+        for channel in channels {
+            let (presence, info) = (true, self.connection(key).map(|connection| connection.session.identity()));
+            self.leave(key, Departure { channel, info, presence, announce: true });
+        }
+        self.forget(key);
+        self.remove(key);
+    }
+}

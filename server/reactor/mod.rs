@@ -1,0 +1,264 @@
+//! One thread for each core, and on it everything a delivery touches: sockets, sessions, subscriber arrays.
+//!
+//! A publication is encoded once for each form its subscribers want, appended by reference to each
+//! connection, and all connections that have something to say are flushed once per loop turn. Nothing on
+//! that way locks, counts references across threads or wakes a task. Work that waits (tokens with JWKS,
+//! remote brokers) runs on the shared runtime and comes back through the inbox.
+//!
+//! Knows no namespace and no configuration file; what a command means is the session's business.
+
+mod backend;
+mod connection;
+mod delivery;
+mod effects;
+mod inbox;
+mod outbox;
+mod registry;
+mod shard;
+mod socket;
+mod subscribers;
+mod timers;
+mod users;
+
+pub use backend::{Backend, TokenAuthority};
+pub use connection::{Handshake, Wire};
+pub use inbox::Answered;
+
+use crate::broker::{ClientInfo, Publication, Receiver, StreamPosition};
+use crate::node::{Connections, Counts, DisconnectUser, RefreshUser, SubscribeUser, UnsubscribeUser};
+use crate::seams::Clock;
+use crate::session::{Close, Policy, Settings};
+use delivery::{Delivery, Kind};
+use inbox::{Inbox, Message};
+use registry::Registry;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use users::Users;
+
+/// What shards read anew after a reload.
+pub struct Environment {
+    /// Limits and switches of sessions.
+    pub settings: Settings,
+    /// Namespaces and permissions.
+    pub policy: Box<dyn Policy>,
+    /// Limits of connections.
+    pub limits: Limits,
+}
+
+/// Limits of connections.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes that may wait for one peer before it is closed as slow; zero means no limit.
+    pub queue_max_size: usize,
+    /// Bytes that may wait for all peers of one shard before slow ones are closed.
+    pub outbound_budget: usize,
+    /// Time one write may be stuck before the connection is closed.
+    pub write_timeout: Duration,
+    /// Bytes of one message from a peer.
+    pub message_size: usize,
+    /// Bytes of one message from a peer after decompression.
+    pub inflated_size: usize,
+    /// Messages longer than this are compressed when the peer agreed.
+    pub compression_min_size: usize,
+    /// Effort of compression, 1 to 9.
+    pub compression_level: u32,
+    /// Publications older than this on arrival break positioned subscriptions; zero means never.
+    pub position_max_lag: Duration,
+}
+
+/// What all shards share.
+pub(crate) struct Shared {
+    registry: Registry,
+    users: Users,
+    backend: Backend,
+    clock: Arc<dyn Clock>,
+    environment: arc_swap::ArcSwap<Environment>,
+    traffic: Traffic,
+}
+
+/// Totals over all shards, written once per loop turn.
+#[derive(Default)]
+pub struct Traffic {
+    /// Connections that are open, authenticated or not.
+    pub connections: std::sync::atomic::AtomicU64,
+    /// Messages written to peers.
+    pub messages_sent: std::sync::atomic::AtomicU64,
+    /// Bytes written to peers.
+    pub bytes_sent: std::sync::atomic::AtomicU64,
+    /// Commands read from peers.
+    pub commands_received: std::sync::atomic::AtomicU64,
+    /// Bytes read from peers.
+    pub bytes_received: std::sync::atomic::AtomicU64,
+    /// Connections whose handler panicked.
+    pub panics: std::sync::atomic::AtomicU64,
+}
+
+/// The shards of this node.
+pub struct Reactor {
+    shared: Arc<Shared>,
+    inboxes: Vec<Arc<Inbox>>,
+    next: AtomicUsize,
+    threads: parking_lot::Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Reactor {
+    /// Prepares `shards` shards; [`Reactor::run`] starts their threads.
+    ///
+    /// # Errors
+    /// When the operating system refuses an event queue.
+    pub fn new(
+        shards: usize,
+        environment: Environment,
+        backend: Backend,
+        clock: Arc<dyn Clock>,
+        runtime: tokio::runtime::Handle,
+    ) -> std::io::Result<Arc<Self>> {
+        let shards = shards.clamp(1, registry::MAX_SHARDS);
+        let shared = Arc::new(Shared {
+            registry: Registry::new(shards),
+            users: Users::default(),
+            backend,
+            clock,
+            environment: arc_swap::ArcSwap::from_pointee(environment),
+            traffic: Traffic::default(),
+        });
+        let mut inboxes = Vec::with_capacity(shards);
+        let mut threads = Vec::with_capacity(shards);
+        let mut prepared = Vec::with_capacity(shards);
+        for index in 0..shards {
+            let poll = mio::Poll::new()?;
+            let inbox = Arc::new(Inbox::new(poll.registry())?);
+            inboxes.push(inbox.clone());
+            prepared.push((index, poll, inbox));
+        }
+        for (index, poll, inbox) in prepared {
+            let (shared, runtime) = (shared.clone(), runtime.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("shard-{index}"))
+                .spawn(move || shard::Shard::new(index, poll, inbox, shared, runtime).run())?;
+            threads.push(thread);
+        }
+        Ok(Arc::new(Self { shared, inboxes, next: AtomicUsize::new(0), threads: parking_lot::Mutex::new(threads) }))
+    }
+
+    /// Hands over a connection whose handshake is done. Shards take turns.
+    pub fn accept(&self, socket: TcpStream, handshake: Handshake) {
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.inboxes.len();
+        self.inboxes[at].push(Message::Accept(socket, Box::new(handshake)));
+    }
+
+    /// As [`Reactor::accept`], for a connection under TLS.
+    pub fn accept_tls(&self, socket: TcpStream, tls: Box<rustls::ServerConnection>, handshake: Handshake) {
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.inboxes.len();
+        self.inboxes[at].push(Message::AcceptTls(socket, tls, Box::new(handshake)));
+    }
+
+    /// Puts a new environment in force for everything that happens from now on.
+    pub fn reload(&self, environment: Environment) {
+        self.shared.environment.store(Arc::new(environment));
+        for inbox in &self.inboxes {
+            inbox.push(Message::Reload);
+        }
+    }
+
+    /// Ends all connections and later ones with `close`.
+    pub fn drain(&self, close: Close) {
+        for inbox in &self.inboxes {
+            inbox.push(Message::Drain(close.clone()));
+        }
+    }
+
+    /// Connections that are open, authenticated or not.
+    pub fn open_connections(&self) -> u64 {
+        self.shared.traffic.connections.load(Ordering::Relaxed)
+    }
+
+    /// Totals of what went in and out.
+    pub fn traffic(&self) -> &Traffic {
+        &self.shared.traffic
+    }
+
+    /// Ends the threads; connections that are still open are dropped.
+    pub fn stop(&self) {
+        for inbox in &self.inboxes {
+            inbox.push(Message::Stop);
+        }
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a shard thread panicked");
+            }
+        }
+    }
+
+    fn deliver(&self, delivery: Delivery) {
+        let shards = self.shared.registry.shards(&delivery.channel);
+        if shards == 0 {
+            return;
+        }
+        let delivery = Arc::new(delivery);
+        for (index, inbox) in self.inboxes.iter().enumerate() {
+            if shards & (1 << index) != 0 {
+                inbox.push(Message::Deliver(delivery.clone()));
+            }
+        }
+    }
+
+    fn tell_all(&self, message: impl Fn() -> Message) {
+        for inbox in &self.inboxes {
+            inbox.push(message());
+        }
+    }
+}
+
+impl Receiver for Reactor {
+    fn publication(
+        &self,
+        channel: &Arc<str>,
+        publication: Arc<Publication>,
+        position: StreamPosition,
+        delta: bool,
+        previous: Option<Arc<Publication>>,
+    ) {
+        let kind = Kind::Publication { publication, position, previous: previous.filter(|_| delta) };
+        self.deliver(Delivery { channel: channel.clone(), kind });
+    }
+
+    fn join(&self, channel: &Arc<str>, info: Arc<ClientInfo>) {
+        self.deliver(Delivery { channel: channel.clone(), kind: Kind::Join(info) });
+    }
+
+    fn leave(&self, channel: &Arc<str>, info: Arc<ClientInfo>) {
+        self.deliver(Delivery { channel: channel.clone(), kind: Kind::Leave(info) });
+    }
+}
+
+impl Connections for Reactor {
+    fn subscribe(&self, request: Arc<SubscribeUser>) {
+        self.tell_all(|| Message::Subscribe(request.clone()));
+    }
+
+    fn unsubscribe(&self, request: Arc<UnsubscribeUser>) {
+        self.tell_all(|| Message::Unsubscribe(request.clone()));
+    }
+
+    fn disconnect(&self, request: Arc<DisconnectUser>) {
+        self.tell_all(|| Message::Disconnect(request.clone()));
+    }
+
+    fn refresh(&self, request: Arc<RefreshUser>) {
+        self.tell_all(|| Message::Refresh(request.clone()));
+    }
+
+    fn channels(&self) -> Vec<(Arc<str>, u32)> {
+        self.shared.registry.channels()
+    }
+
+    fn counts(&self) -> Counts {
+        let (channels, subscriptions) = self.shared.registry.totals();
+        let (clients, users) = self.shared.users.totals();
+        Counts { clients, users, channels, subscriptions }
+    }
+}

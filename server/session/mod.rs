@@ -1,0 +1,386 @@
+//! One connected client, as a pure state machine.
+//!
+//! A [`Session`] takes commands, answers and the passing of time, and returns [`Effect`]s which its driver
+//! carries out: send this, ask the backend that, wake me then. It knows no socket, no encoding, no clock, no
+//! lock and no broker, so that tests drive it with virtual time.
+//!
+//! Order: effects are carried out in the order they stand. Commands of one connection run one after the
+//! other: while [`Session::is_busy`], the driver holds further commands back.
+
+mod connect;
+mod effect;
+mod history;
+mod lifetime;
+mod policy;
+mod presence;
+mod publish;
+mod refresh;
+mod server_side;
+mod settings;
+mod subscribe;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod unsubscribe;
+
+pub use effect::{
+    Activation, Answer, AuthError, Close, ConnectClaims, Delta, Departure, Effect, JoinError, JoinFlags, JoinPlan,
+    Joined, Question, Recovery, Send, SubscribeClaims, Ticket, TokenSubscription,
+};
+pub use policy::{Grant, Overrides, Policy, SubscribeAsk, SubscribeDecision};
+pub use settings::{PersonalChannel, Settings};
+pub use subscriptions::{Subscription, Subscriptions};
+
+use crate::seams::Now;
+use bytes::Bytes;
+use gyre_proto::client;
+use gyre_proto::codes::{ClientErrorCode, DisconnectCode};
+use lifetime::Timers;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// How a connection's transport behaves, as far as its session must know.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Transport {
+    /// Only pushes flow; there are no commands after the connect request and no pongs.
+    pub unidirectional: bool,
+    /// Commands arrive by separate requests that any node may receive.
+    pub emulation: bool,
+    /// The transport pings by itself (WebSocket frames); the session sends no pings.
+    pub native_ping: bool,
+    /// Payloads of subscriptions with deltas are written as text, because messages are JSON.
+    pub text_payloads: bool,
+}
+
+/// What the HTTP request that opened the connection says about its user.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// User from the trusted header `client.user_id_http_header`; empty when there is none.
+    pub header_user: String,
+}
+
+/// What a session sees while it handles one input.
+pub struct Context<'a> {
+    /// The current moment.
+    pub now: Now,
+    /// Limits and switches in force.
+    pub settings: &'a Settings,
+    /// Namespaces and permissions in force.
+    pub policy: &'a dyn Policy,
+    /// A random number in `[0, 1)`, new for each input.
+    pub chance: f64,
+    /// How many connections a user has on this node.
+    pub connections_of: &'a dyn Fn(&str) -> usize,
+    /// Where effects go.
+    pub effects: &'a mut VecDeque<Effect>,
+}
+
+impl Context<'_> {
+    fn emit(&mut self, effect: Effect) {
+        self.effects.push_back(effect);
+    }
+
+    fn reply(&mut self, id: u32, fill: impl FnOnce(&mut client::Reply)) {
+        let mut reply = client::Reply { id, ..Default::default() };
+        fill(&mut reply);
+        self.emit(Effect::Send(Send::Reply(Box::new(reply))));
+    }
+
+    fn fail(&mut self, id: u32, code: ClientErrorCode) {
+        self.fail_with(id, code.into());
+    }
+
+    fn fail_with(&mut self, id: u32, error: client::Error) {
+        self.reply(id, |reply| reply.error = Some(Box::new(error)));
+    }
+
+    fn push(&mut self, channel: &str, fill: impl FnOnce(&mut client::Push)) {
+        let mut push = client::Push { channel: channel.to_owned(), ..Default::default() };
+        fill(&mut push);
+        self.emit(Effect::Send(Send::Push(Box::new(push))));
+    }
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Waiting for the connect command.
+    New,
+    /// The connect command is being decided.
+    Connecting,
+    /// Authenticated and registered; server-side subscriptions are being joined.
+    Admitted,
+    /// Authenticated.
+    Ready,
+    /// The connect command was answered with an error; nothing more is accepted.
+    Refused,
+    /// Closed; everything is ignored.
+    Closed,
+}
+
+/// One connected client.
+pub struct Session {
+    id: Uuid,
+    phase: Phase,
+    transport: Transport,
+    /// Commands wait for the answer to this question.
+    waiting: Option<Box<Waiting>>,
+    /// Subscriptions on the server's behalf that wait for their answers.
+    joining: Vec<(Ticket, server_side::PendingJoin)>,
+    next_ticket: u32,
+    user: Arc<str>,
+    info: Bytes,
+    subscriptions: Subscriptions,
+    timers: Timers,
+    /// Seconds since 1970 at which the connection expires; zero means never.
+    expire_at: i64,
+    client_side_refresh: bool,
+    cold: Option<Box<Cold>>,
+}
+
+/// What few connections have or need only once.
+#[derive(Default)]
+struct Cold {
+    origin: Origin,
+    /// Session identifier of unidirectional and emulated connections.
+    session: Option<Uuid>,
+    /// Meta information from the token, for proxies; never sent to clients.
+    meta: Bytes,
+    /// Headers from the connect command.
+    headers: std::collections::BTreeMap<String, String>,
+}
+
+/// A command whose answer is under way.
+struct Waiting {
+    ticket: Ticket,
+    id: u32,
+    step: Step,
+}
+
+/// What the answer under way is for.
+enum Step {
+    Connect(connect::Step),
+    Subscribe(subscribe::Step),
+    Publish,
+    Presence,
+    PresenceStats,
+    History,
+    Refresh,
+    SubRefresh(Arc<str>),
+}
+
+impl Session {
+    /// Makes the session of a connection that was just accepted.
+    pub fn new(id: Uuid, session: Option<Uuid>, transport: Transport, origin: Origin, now: Now, settings: &Settings) -> Self {
+        let cold = (session.is_some() || !origin.header_user.is_empty())
+            .then(|| Box::new(Cold { session, origin, ..Default::default() }));
+        Self {
+            id,
+            phase: Phase::New,
+            transport,
+            waiting: None,
+            joining: Vec::new(),
+            next_ticket: 0,
+            user: Arc::from(""),
+            info: Bytes::new(),
+            subscriptions: Subscriptions::default(),
+            timers: Timers::stale(now.instant + settings.stale_close_delay),
+            expire_at: 0,
+            client_side_refresh: false,
+            cold,
+        }
+    }
+
+    /// Identifier of the client, as peers see it.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Identifier of the session, for unidirectional and emulated connections.
+    pub fn session_id(&self) -> Option<Uuid> {
+        self.cold.as_ref().and_then(|cold| cold.session)
+    }
+
+    /// User the connection authenticated as; empty before that and for anonymous users.
+    pub fn user(&self) -> &Arc<str> {
+        &self.user
+    }
+
+    /// Whether the connect command succeeded and the connection is not closed.
+    pub fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+
+    /// Whether a command waits for an answer, so that the driver must hold further ones back.
+    pub fn is_busy(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Whether the session has ended.
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// Its subscriptions.
+    pub fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
+    }
+
+    /// Headers the client sent in its connect command, for proxies.
+    pub fn emulated_headers(&self) -> Option<&std::collections::BTreeMap<String, String>> {
+        self.cold.as_ref().map(|cold| &cold.headers)
+    }
+
+    /// When [`Session::on_timer`] must be called next. Ask again after each input.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Handles one command. Must not be called while [`Session::is_busy`].
+    pub fn on_command(&mut self, command: client::Command, cx: &mut Context<'_>) {
+        match self.phase {
+            Phase::Closed => return,
+            Phase::Ready | Phase::New => {}
+            Phase::Connecting | Phase::Admitted | Phase::Refused => return self.close(DisconnectCode::BadRequest, cx),
+        }
+        let id = command.id;
+        if self.phase == Phase::New && command.connect.is_none() {
+            return self.close(DisconnectCode::BadRequest, cx);
+        }
+        if id == 0 && command.send.is_none() {
+            return if self.phase == Phase::New || !self.timers.take_pong() {
+                self.close(DisconnectCode::BadRequest, cx)
+            } else {
+                cx.emit(Effect::PongReceived)
+            };
+        }
+        // The first request that is present counts; upstream ignores the others too.
+        if let Some(request) = command.connect {
+            self.on_connect(id, *request, cx);
+        } else if let Some(request) = command.subscribe {
+            self.on_subscribe(id, *request, cx);
+        } else if let Some(request) = command.unsubscribe {
+            self.on_unsubscribe(id, &request.channel, cx);
+        } else if let Some(request) = command.publish {
+            self.on_publish(id, *request, cx);
+        } else if let Some(request) = command.presence {
+            self.on_presence(id, &request.channel, cx);
+        } else if let Some(request) = command.presence_stats {
+            self.on_presence_stats(id, &request.channel, cx);
+        } else if let Some(request) = command.history {
+            self.on_history(id, *request, cx);
+        } else if let Some(request) = command.rpc {
+            self.on_rpc(id, &request.method, cx);
+        } else if command.send.is_some() {
+            self.close(DisconnectCode::NotAvailable, cx);
+        } else if let Some(request) = command.refresh {
+            self.on_refresh(id, request.token, cx);
+        } else if let Some(request) = command.sub_refresh {
+            self.on_sub_refresh(id, *request, cx);
+        } else {
+            self.close(DisconnectCode::BadRequest, cx);
+        }
+    }
+
+    /// The peer sent something that is no command, or an empty frame.
+    pub fn on_malformed(&mut self, cx: &mut Context<'_>) {
+        self.close(DisconnectCode::BadRequest, cx);
+    }
+
+    /// The answer to a question arrived.
+    pub fn on_answer(&mut self, ticket: Ticket, answer: Answer, cx: &mut Context<'_>) {
+        if let Some(at) = self.joining.iter().position(|(pending, _)| *pending == ticket) {
+            let (_, pending) = self.joining.swap_remove(at);
+            return self.on_server_join(pending, answer, cx);
+        }
+        match self.waiting.take() {
+            Some(waiting) if waiting.ticket == ticket => self.on_command_answer(waiting.id, waiting.step, answer, cx),
+            other => {
+                self.waiting = other;
+                abandon(answer, cx);
+            }
+        }
+    }
+
+    fn on_command_answer(&mut self, id: u32, step: Step, answer: Answer, cx: &mut Context<'_>) {
+        if self.phase == Phase::Closed {
+            return abandon(answer, cx);
+        }
+        match (step, answer) {
+            (Step::Connect(step), answer) => self.on_connect_answer(id, step, answer, cx),
+            (Step::Subscribe(step), answer) => self.on_subscribe_answer(id, step, answer, cx),
+            (Step::Publish, Answer::Published(result)) => self.on_published(id, result, cx),
+            (Step::Presence, Answer::Presence(result)) => self.on_presence_answer(id, result, cx),
+            (Step::PresenceStats, Answer::PresenceStats(result)) => self.on_presence_stats_answer(id, result, cx),
+            (Step::History, Answer::History(result)) => self.on_history_answer(id, result, cx),
+            (Step::Refresh, Answer::Connect(result)) => self.on_refresh_answer(id, result, cx),
+            (Step::SubRefresh(channel), Answer::Subscribe(result)) => {
+                self.on_sub_refresh_answer(id, &channel, result, cx)
+            }
+            // A driver that answers another question than was asked has a bug; the connection starts over.
+            _ => self.close(DisconnectCode::ServerError, cx),
+        }
+    }
+
+    /// Ends the session with a code the peer sees. Departures follow as effects; closing twice does nothing.
+    pub fn close(&mut self, code: DisconnectCode, cx: &mut Context<'_>) {
+        self.close_with(Close::from(code), cx);
+    }
+
+    /// Ends the session with any code and reason.
+    pub fn close_with(&mut self, close: Close, cx: &mut Context<'_>) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        let registered = matches!(self.phase, Phase::Ready | Phase::Admitted);
+        self.phase = Phase::Closed;
+        self.timers.clear();
+        for subscription in self.subscriptions.drain() {
+            let departure = self.departure(&subscription);
+            cx.emit(Effect::Leave(departure));
+        }
+        if registered {
+            cx.emit(Effect::Forget);
+        }
+        cx.emit(Effect::Close(close));
+    }
+
+    fn ask(&mut self, id: u32, step: Step, question: Question, cx: &mut Context<'_>) {
+        let ticket = self.ticket();
+        self.waiting = Some(Box::new(Waiting { ticket, id, step }));
+        cx.emit(Effect::Ask(ticket, question));
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        Ticket(self.next_ticket)
+    }
+
+    /// Who this client is, without channel information.
+    pub fn identity(&self) -> Arc<crate::broker::ClientInfo> {
+        self.client_info(&Bytes::new())
+    }
+
+    /// Who this client is, for presence, join, leave and publications.
+    fn client_info(&self, channel_info: &Bytes) -> Arc<crate::broker::ClientInfo> {
+        Arc::new(crate::broker::ClientInfo {
+            user: self.user.to_string(),
+            client: self.id.to_string(),
+            conn_info: self.info.clone(),
+            chan_info: channel_info.clone(),
+        })
+    }
+}
+
+/// Undoes what an answer brought when nobody wants it any more.
+fn abandon(answer: Answer, cx: &mut Context<'_>) {
+    if let Answer::Joined(joined) = answer {
+        for (departure, result) in joined {
+            if result.is_ok() {
+                cx.emit(Effect::Leave(departure));
+            }
+        }
+    }
+}

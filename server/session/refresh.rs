@@ -1,0 +1,117 @@
+//! Renewing connections and subscriptions with new tokens.
+
+use super::subscribe::MAX_LIFETIME_SECONDS;
+use super::{AuthError, ConnectClaims, Context, Question, Session, Step, SubscribeClaims};
+use gyre_proto::client;
+use gyre_proto::codes::{ClientErrorCode, DisconnectCode};
+use std::sync::Arc;
+
+impl Session {
+    pub(super) fn on_refresh(&mut self, id: u32, token: String, cx: &mut Context<'_>) {
+        if token.is_empty() || !self.client_side_refresh {
+            return self.close(DisconnectCode::BadRequest, cx);
+        }
+        self.ask(id, Step::Refresh, Question::VerifyConnect(token), cx);
+    }
+
+    pub(super) fn on_refresh_answer(
+        &mut self,
+        id: u32,
+        result: Result<Box<ConnectClaims>, AuthError>,
+        cx: &mut Context<'_>,
+    ) {
+        let claims = match result {
+            Ok(claims) => claims,
+            Err(AuthError::Expired) => return self.close(DisconnectCode::Expired, cx),
+            Err(AuthError::Invalid) => return self.close(DisconnectCode::InvalidToken, cx),
+            Err(AuthError::Internal) => return cx.fail(id, ClientErrorCode::Internal),
+        };
+        if claims.user != *self.user {
+            return self.close(DisconnectCode::InvalidToken, cx);
+        }
+        if claims.subscriptions.keys().any(|channel| cx.policy.server_grant(channel, &Default::default()).is_err()) {
+            return cx.fail(id, ClientErrorCode::UnknownChannel);
+        }
+        // Which channels a connection has is decided when it connects, so it has to connect again.
+        let added = claims.subscriptions.keys().any(|channel| !self.subscriptions.is_subscribed(channel));
+        let removed = self
+            .subscriptions
+            .iter()
+            .any(|subscription| subscription.from_token && !claims.subscriptions.contains_key(&*subscription.channel));
+        if added || removed {
+            return self.close(DisconnectCode::InsufficientState, cx);
+        }
+        let now = cx.now.unix.seconds();
+        let expire_at = if cx.settings.insecure { 0 } else { claims.expire_at.min(now + MAX_LIFETIME_SECONDS) };
+        if expire_at > 0 && expire_at <= now {
+            return cx.fail(id, ClientErrorCode::Expired);
+        }
+        self.expire_at = expire_at;
+        if !claims.info.is_empty() {
+            self.info = claims.info;
+        }
+        if !claims.meta.is_empty() || self.cold.is_some() {
+            self.cold.get_or_insert_default().set_meta(claims.meta);
+        }
+        self.schedule_expiration(cx);
+        cx.reply(id, |reply| {
+            reply.refresh = Some(Box::new(client::RefreshResult {
+                expires: expire_at > 0,
+                ttl: if expire_at > 0 { (expire_at - now) as u32 } else { 0 },
+                ..Default::default()
+            }));
+        });
+    }
+
+    pub(super) fn on_sub_refresh(&mut self, id: u32, request: client::SubRefreshRequest, cx: &mut Context<'_>) {
+        if request.channel.is_empty() {
+            return self.close(DisconnectCode::BadRequest, cx);
+        }
+        let Some(subscription) = self.subscriptions.get(&request.channel).filter(|found| !found.joining) else {
+            return cx.fail(id, ClientErrorCode::PermissionDenied);
+        };
+        if !subscription.client_side_refresh {
+            return self.close(DisconnectCode::BadRequest, cx);
+        }
+        if request.token.is_empty() {
+            return cx.fail(id, ClientErrorCode::BadRequest);
+        }
+        let channel = subscription.channel.clone();
+        self.ask(id, Step::SubRefresh(channel), Question::VerifySubscribe(request.token), cx);
+    }
+
+    pub(super) fn on_sub_refresh_answer(
+        &mut self,
+        id: u32,
+        channel: &Arc<str>,
+        result: Result<Box<SubscribeClaims>, AuthError>,
+        cx: &mut Context<'_>,
+    ) {
+        let claims = match result {
+            Ok(claims) => claims,
+            // Upstream answers with success and lets the subscription live on for ever.
+            Err(AuthError::Expired) => return cx.fail(id, ClientErrorCode::TokenExpired),
+            Err(AuthError::Invalid) => return self.close(DisconnectCode::InvalidToken, cx),
+            Err(AuthError::Internal) => return cx.fail(id, ClientErrorCode::Internal),
+        };
+        if !self.token_is_for(&claims, channel) {
+            return self.close(DisconnectCode::InvalidToken, cx);
+        }
+        let now = cx.now.unix.seconds();
+        let expire_at = claims.expire_at.min(now + MAX_LIFETIME_SECONDS);
+        if expire_at > 0 && expire_at < now {
+            return cx.fail(id, ClientErrorCode::Expired);
+        }
+        if let Some(subscription) = self.subscriptions.get_mut(channel) {
+            subscription.expire_at = expire_at;
+            subscription.set_info(claims.info);
+        }
+        cx.reply(id, |reply| {
+            reply.sub_refresh = Some(Box::new(client::SubRefreshResult {
+                expires: expire_at > 0,
+                ttl: if expire_at > 0 { (expire_at - now) as u32 } else { 0 },
+                ..Default::default()
+            }));
+        });
+    }
+}

@@ -1,0 +1,7 @@
+//! Sessions against virtual time: each test drives one session and reads its effects.
+
+mod connect;
+mod lifetime;
+mod model;
+mod rig;
+mod subscribe;

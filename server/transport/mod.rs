@@ -1,0 +1,3 @@
+//! Bytes to frames and back, for each transport.
+
+pub mod websocket;

@@ -1,0 +1,254 @@
+//! The opening handshake: from an HTTP request to a connection of the reactor.
+//!
+//! Source: RFC 6455 §4, RFC 7692 §7.1; rows WS-1 to WS-4 and FRM-13 of the protocol.
+
+use crate::net::Body;
+use crate::protocol::Encoding;
+use crate::reactor::{Handshake, Reactor, Wire};
+use crate::session::{Origin, Transport};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+const PROTOBUF: &str = "centrifuge-protobuf";
+const JSON: &str = "centrifuge-json";
+
+/// What the configuration says about this endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Agree to permessage-deflate when the peer offers it.
+    pub compression: bool,
+}
+
+/// Why a request does not become a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Only GET opens a WebSocket (405).
+    #[error("websocket handshake: method is not GET")]
+    Method,
+    /// A header is missing or wrong (400).
+    #[error("websocket handshake: {0}")]
+    Header(&'static str),
+    /// The origin is not allowed (403).
+    #[error("websocket handshake: origin is not allowed")]
+    Origin,
+}
+
+impl Refusal {
+    /// The answer to the peer.
+    pub fn response(self) -> Response<Body> {
+        let status = match self {
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Header(_) => StatusCode::BAD_REQUEST,
+            Self::Origin => StatusCode::FORBIDDEN,
+        };
+        let mut response = Response::new(Body::from(format!("{self}\n")));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        response
+    }
+}
+
+/// Answers a handshake and, once the answer is written, hands the socket to the reactor.
+///
+/// `origin_allowed` is what the origin check said; `header_user` the user from the trusted header.
+pub fn accept<B>(
+    mut request: Request<B>,
+    options: Options,
+    origin_allowed: bool,
+    header_user: String,
+    reactor: Arc<Reactor>,
+) -> Response<Body> {
+    let key = match check(&request, origin_allowed) {
+        Ok(key) => key,
+        Err(refusal) => return refusal.response(),
+    };
+    let subprotocol = subprotocol(request.headers());
+    let query = request.uri().query().unwrap_or_default();
+    let protobuf = match subprotocol {
+        Some(name) => name == PROTOBUF,
+        None => query_is(query, "format", "protobuf") || query_is(query, "cf_protocol", "protobuf"),
+    };
+    let compression = options.compression && offers_deflate(request.headers());
+    let encoding = if protobuf { Encoding::Protobuf } else { Encoding::Json };
+    let handshake = Handshake {
+        wire: Wire { encoding, unidirectional: false, compression },
+        transport: Transport {
+            native_ping: query_is(query, "cf_ws_frame_ping_pong", "true"),
+            text_payloads: encoding == Encoding::Json,
+            ..Default::default()
+        },
+        origin: Origin { header_user },
+        early: Vec::new(),
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(upgraded) => hand_over(upgraded, handshake, &reactor),
+            // The peer left before the answer was written.
+            Err(error) => tracing::debug!(%error, "websocket upgrade failed"),
+        }
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(name) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
+    }
+    if compression {
+        let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(agreed));
+    }
+    response
+}
+
+/// Checks everything a handshake needs and returns its key.
+fn check<B>(request: &Request<B>, origin_allowed: bool) -> Result<HeaderValue, Refusal> {
+    let headers = request.headers();
+    if !has_token(headers, header::CONNECTION, "upgrade") {
+        return Err(Refusal::Header("'upgrade' token not found in 'Connection' header"));
+    }
+    if !has_token(headers, header::UPGRADE, "websocket") {
+        return Err(Refusal::Header("'websocket' token not found in 'Upgrade' header"));
+    }
+    if request.method() != Method::GET {
+        return Err(Refusal::Method);
+    }
+    if headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) != Some(b"13") {
+        return Err(Refusal::Header("unsupported version: 13 not found in 'Sec-Websocket-Version' header"));
+    }
+    if !origin_allowed {
+        return Err(Refusal::Origin);
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key.as_bytes()));
+    key.cloned().ok_or(Refusal::Header("'Sec-WebSocket-Key' header must be Base64 encoded value of 16-byte in length"))
+}
+
+fn is_key(key: &[u8]) -> bool {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
+}
+
+fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|value| value.trim().eq_ignore_ascii_case(token))
+}
+
+/// The first of the offered subprotocols that is ours.
+fn subprotocol(headers: &HeaderMap) -> Option<&'static str> {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let names = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    names.map(str::trim).find_map(|name| [JSON, PROTOBUF].into_iter().find(|ours| *ours == name))
+}
+
+/// Whether permessage-deflate is offered in a form that can be agreed to as it is answered.
+fn offers_deflate(headers: &HeaderMap) -> bool {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    offered
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|extension| extension.split(';').next().is_some_and(|name| name.trim() == "permessage-deflate"))
+}
+
+fn query_is(query: &str, name: &str, value: &str) -> bool {
+    query.split('&').any(|pair| pair.split_once('=') == Some((name, value)))
+}
+
+/// Takes the socket out of hyper and gives it to a shard.
+fn hand_over(upgraded: Upgraded, mut handshake: Handshake, reactor: &Reactor) {
+    use hyper_util::server::conn::auto::upgrade::downcast;
+    let upgraded = match downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => {
+            // Copied and dropped: the buffer would pin all of hyper's read buffer for the connection's life.
+            handshake.early = parts.read_buf.to_vec();
+            drop(parts.read_buf);
+            return match parts.io.into_inner().into_std() {
+                Ok(socket) => reactor.accept(socket, handshake),
+                Err(error) => tracing::debug!(%error, "socket was lost in the upgrade"),
+            };
+        }
+        Err(upgraded) => upgraded,
+    };
+    match downcast::<TokioIo<TlsStream<TcpStream>>>(upgraded) {
+        Ok(parts) => {
+            handshake.early = parts.read_buf.to_vec();
+            let (socket, session) = parts.io.into_inner().into_inner();
+            match socket.into_std() {
+                Ok(socket) => reactor.accept_tls(socket, Box::new(session), handshake),
+                Err(error) => tracing::debug!(%error, "socket was lost in the upgrade"),
+            }
+        }
+        Err(_) => tracing::error!("connection has a stream type that cannot be upgraded"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(change: impl FnOnce(&mut http::request::Builder)) -> Request<()> {
+        let mut builder = Request::get("/connection/websocket")
+            .header("Connection", "keep-alive, Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+        change(&mut builder);
+        builder.body(()).unwrap()
+    }
+
+    #[test]
+    fn good_handshakes_pass_and_bad_ones_say_why() {
+        assert!(check(&request(|_| {}), true).is_ok());
+        assert_eq!(check(&request(|_| {}), false), Err(Refusal::Origin));
+        for (name, value) in [
+            ("connection", "close"),
+            ("upgrade", "h2c"),
+            ("sec-websocket-version", "12"),
+            ("sec-websocket-key", "short"),
+        ] {
+            let request = request(|builder| {
+                builder.headers_mut().unwrap().insert(name, HeaderValue::from_static(value));
+            });
+            assert!(matches!(check(&request, true), Err(Refusal::Header(_))), "{name}: {value}");
+        }
+        let mut post = request(|_| {});
+        *post.method_mut() = Method::POST;
+        assert_eq!(check(&post, true), Err(Refusal::Method));
+    }
+
+    #[test]
+    fn the_first_known_subprotocol_wins() {
+        let named = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(value));
+            subprotocol(&headers)
+        };
+        assert_eq!(named("x, centrifuge-protobuf, centrifuge-json"), Some(PROTOBUF));
+        assert_eq!(named("centrifuge-json"), Some(JSON));
+        assert_eq!(named("other"), None);
+    }
+
+    #[test]
+    fn query_values_must_match_exactly() {
+        assert!(query_is("a=1&format=protobuf", "format", "protobuf"));
+        assert!(!query_is("format=protobuf2", "format", "protobuf"));
+        assert!(!query_is("xformat=protobuf", "format", "protobuf"));
+    }
+}
