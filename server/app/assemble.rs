@@ -3,7 +3,9 @@
 use super::endpoints::{Endpoints, Gate};
 use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
-use crate::api::{Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service};
+use crate::api::{
+    Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service,
+};
 use crate::api::{EndpointGroups, Port, route_path};
 use crate::auth::{ApiKey, OriginPolicy, VerifierError};
 use crate::broker::MemoryBroker;
@@ -95,8 +97,12 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
         clock: clock.clone(),
     }));
     let connections = Arc::new(OnceLock::new());
-    let backend =
-        Backend { broker: broker.clone(), presence, tokens: authority.clone(), connections: connections.clone() };
+    let backend = Backend {
+        broker: broker.clone(),
+        presence,
+        tokens: authority.clone(),
+        connections: connections.clone(),
+    };
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     let environment = resolve::environment(config, namespaces, node.uid());
     let reactor = Reactor::new(shards, environment, backend, clock.clone(), runtime)?;
@@ -107,7 +113,8 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
     node.set_connections(as_connections);
 
     let service = Arc::new(Service::new(node.clone(), ApiProtocol::Http));
-    let http_api = (!config.http_api.disabled).then(|| Arc::new(HttpApi::new(http_settings(config), service.clone())));
+    let http_api =
+        (!config.http_api.disabled).then(|| Arc::new(HttpApi::new(http_settings(config), service.clone())));
     let client = &config.client;
     let endpoints = Arc::new(Endpoints {
         reactor: reactor.clone(),
@@ -115,7 +122,11 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
         websocket_options: Options { compression: config.websocket.compression },
         origins: OriginPolicy::new(&client.allowed_origins)?,
         user_header: client.user_id_http_header.clone(),
-        gate: Gate::new(client.connection_limit as u64, client.connection_rate_limit as u64, clock.now().instant),
+        gate: Gate::new(
+            client.connection_limit as u64,
+            client.connection_rate_limit as u64,
+            clock.now().instant,
+        ),
         metrics,
     });
     let grpc_health = GrpcHealth::serving().await;

@@ -71,7 +71,12 @@ pub fn namespaces(config: &Config) -> Result<Namespaces, NamespaceError> {
         user_separator: channel.user_separator.clone(),
     };
     let named = channel.namespaces.iter().map(|raw| (raw.name.clone(), channel_options(raw)));
-    Namespaces::new(syntax, &channel.publication_data_format, channel_options(&channel.without_namespace), named)
+    Namespaces::new(
+        syntax,
+        &channel.publication_data_format,
+        channel_options(&channel.without_namespace),
+        named,
+    )
 }
 
 /// Namespaces as the verbs of the node see them, made once so that a lookup copies nothing.
@@ -85,7 +90,8 @@ impl NodeNamespaces {
     pub fn new(config: &Config, namespaces: Arc<Namespaces>) -> Self {
         let channel = &config.channel;
         let all = channel.namespaces.iter().chain([&channel.without_namespace]);
-        let options = all.map(|raw| (raw.name.clone().into_boxed_str(), Arc::new(node_options(config, raw)))).collect();
+        let options =
+            all.map(|raw| (raw.name.clone().into_boxed_str(), Arc::new(node_options(config, raw)))).collect();
         Self { namespaces, options }
     }
 }

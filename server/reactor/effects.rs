@@ -135,7 +135,9 @@ impl Shard {
     /// Takes a connection off a channel; true when the node has no other subscriber.
     fn drop_place(&mut self, key: Key, channel: &str) -> bool {
         let Some(index) = self.channels.find(channel) else { return false };
-        let Some(place) = self.connection(key).and_then(|connection| connection.take_place(index)) else { return false };
+        let Some(place) = self.connection(key).and_then(|connection| connection.take_place(index)) else {
+            return false;
+        };
         if let Some(moved) = self.channels.remove(place)
             && let Some(connection) = self.connection(moved)
             && let Some(other) = connection.places.iter_mut().find(|other| other.channel == index)
@@ -167,13 +169,17 @@ impl Shard {
     }
 
     fn register(&mut self, key: Key) {
-        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else { return };
+        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else {
+            return;
+        };
         self.shared.users.enter(&user);
         self.users.entry(user).or_default().push(key);
     }
 
     fn forget(&mut self, key: Key) {
-        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else { return };
+        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else {
+            return;
+        };
         self.shared.users.leave(&user);
         if let Some(keys) = self.users.get_mut(&user) {
             keys.retain(|other| *other != key);
@@ -219,10 +225,16 @@ impl Shard {
     /// Drops a connection whose session cannot be trusted any more.
     pub(super) fn evict(&mut self, key: Key) {
         let channels: Vec<Arc<str>> = self.connection(key).map_or_else(Vec::new, |connection| {
-            connection.session.subscriptions().iter().map(|subscription| subscription.channel.clone()).collect()
+            connection
+                .session
+                .subscriptions()
+                .iter()
+                .map(|subscription| subscription.channel.clone())
+                .collect()
         });
         for channel in channels {
-            let (presence, info) = (true, self.connection(key).map(|connection| connection.session.identity()));
+            let (presence, info) =
+                (true, self.connection(key).map(|connection| connection.session.identity()));
             self.leave(key, Departure { channel, info, presence, announce: true });
         }
         self.forget(key);

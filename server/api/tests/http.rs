@@ -339,6 +339,12 @@ async fn channels_and_info_describe_the_node() {
         r#"{{"result":{{"nodes":[{{"uid":"{uid}","name":"test","version":"6.9.1 OSS","num_clients":3,"num_users":2,"num_channels":2,"num_subs":3}}]}}}}"#
     );
     assert_eq!(info.text(), expected);
+    server.node.aggregate_metrics(std::time::Duration::from_secs(60));
+    let info = post(server.address, "/api/info", "{}").await;
+    let info: serde_json::Value = serde_json::from_slice(&info.body).expect("JSON");
+    let metrics = &info["result"]["nodes"][0]["metrics"];
+    assert_eq!(metrics["interval"], 60.0);
+    assert_eq!(metrics["items"]["centrifugo.node.num_clients"], 3.0);
 }
 
 #[tokio::test]
