@@ -3,11 +3,9 @@
 use super::endpoints::{Endpoints, Gate};
 use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
-use crate::api::{
-    Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service,
-};
+use crate::api::{Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service};
 use crate::api::{EndpointGroups, Port, route_path};
-use crate::auth::{ApiKey, OriginPolicy, VerifierError};
+use crate::auth::{ApiKey, OriginPolicy};
 use crate::broker::MemoryBroker;
 use crate::channel::{NamespaceError, PatternError};
 use crate::config::Config;
@@ -30,8 +28,8 @@ pub enum AssemblyError {
     #[error("build namespaces")]
     Namespaces(#[from] NamespaceError),
     /// A token key or pattern cannot be used.
-    #[error("build token verifier")]
-    Verifier(#[from] VerifierError),
+    #[error("build token verifiers")]
+    Tokens(#[from] resolve::TokenError),
     /// An origin pattern is malformed.
     #[error("read client.allowed_origins")]
     Origins(#[from] PatternError),
@@ -97,12 +95,8 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
         clock: clock.clone(),
     }));
     let connections = Arc::new(OnceLock::new());
-    let backend = Backend {
-        broker: broker.clone(),
-        presence,
-        tokens: authority.clone(),
-        connections: connections.clone(),
-    };
+    let backend =
+        Backend { broker: broker.clone(), presence, tokens: authority.clone(), connections: connections.clone() };
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     let environment = resolve::environment(config, namespaces, node.uid());
     let reactor = Reactor::new(shards, environment, backend, clock.clone(), runtime)?;
@@ -113,20 +107,15 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
     node.set_connections(as_connections);
 
     let service = Arc::new(Service::new(node.clone(), ApiProtocol::Http));
-    let http_api =
-        (!config.http_api.disabled).then(|| Arc::new(HttpApi::new(http_settings(config), service.clone())));
+    let http_api = (!config.http_api.disabled).then(|| Arc::new(HttpApi::new(http_settings(config), service.clone())));
     let client = &config.client;
     let endpoints = Arc::new(Endpoints {
         reactor: reactor.clone(),
         websocket: (!config.websocket.disabled).then(|| route_path(&config.websocket.handler_prefix)),
-        websocket_options: Options { compression: config.websocket.compression },
+        websocket_options: Options { compression: config.websocket.frames.compression },
         origins: OriginPolicy::new(&client.allowed_origins)?,
         user_header: client.user_id_http_header.clone(),
-        gate: Gate::new(
-            client.connection_limit as u64,
-            client.connection_rate_limit as u64,
-            clock.now().instant,
-        ),
+        gate: Gate::new(client.connection_limit as u64, client.connection_rate_limit as u64, clock.now().instant),
         metrics,
     });
     let grpc_health = GrpcHealth::serving().await;
@@ -188,7 +177,7 @@ impl Assembly {
         let settings = GrpcSettings {
             access,
             transport_errors: section.error_mode == "transport",
-            max_message_size: section.max_receive_message_size as usize,
+            max_message_size: section.max_receive_message_size,
             reflection: section.reflection,
         };
         let grpc = Some(GrpcFront::new(settings, self.grpc_service(), &self.grpc_health)?);
@@ -251,5 +240,5 @@ fn node_name(config: &Config) -> String {
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "?" } else { host.trim() };
-    format!("{host}_{}", config.http_server.port_number())
+    format!("{host}_{}", config.http_server.port)
 }

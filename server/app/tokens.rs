@@ -33,11 +33,7 @@ impl Authority {
 }
 
 impl TokenAuthority for Authority {
-    fn verify_connect(
-        &self,
-        token: String,
-        now: UnixMillis,
-    ) -> MaybeReady<Result<Box<ConnectClaims>, AuthError>> {
+    fn verify_connect(&self, token: String, now: UnixMillis) -> MaybeReady<Result<Box<ConnectClaims>, AuthError>> {
         let verifier = self.0.load().connect.clone();
         MaybeReady::later(async move {
             let verified = verifier.verify_connect(&token, now).await;
@@ -45,11 +41,7 @@ impl TokenAuthority for Authority {
         })
     }
 
-    fn verify_subscribe(
-        &self,
-        token: String,
-        now: UnixMillis,
-    ) -> MaybeReady<Result<Box<SubscribeClaims>, AuthError>> {
+    fn verify_subscribe(&self, token: String, now: UnixMillis) -> MaybeReady<Result<Box<SubscribeClaims>, AuthError>> {
         let verifier = self.0.load().subscribe.clone();
         MaybeReady::later(async move {
             let verified = verifier.verify_subscribe(&token, now).await;

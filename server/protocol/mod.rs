@@ -2,11 +2,11 @@
 //!
 //! Owns how a publication looks in each form a subscriber can ask for. Knows no connection.
 
-mod command;
 pub mod delta;
+mod command;
 mod encode;
 mod publication;
 
 pub use command::{Malformed, next_command};
 pub use encode::{Encoding, NotJson, encode_ping, encode_push, encode_reply};
-pub use publication::{Form, delta_publications, patch, text_payload};
+pub use publication::{Form, client_publication, delta_publications, patch, text_payload};

@@ -1,15 +1,12 @@
 //! What sessions ask for, answered by broker, presence and token authority.
 
-use crate::broker::{
-    Broker, BrokerError, HistoryFilter, HistoryPage, MaybeReady, Publication, StreamPosition,
-};
+use crate::broker::{Broker, BrokerError, HistoryFilter, HistoryPage, MaybeReady, Publication, StreamPosition};
 use crate::channel::filter::Filter;
 use crate::node::{Connections, DisconnectUser, Target};
 use crate::presence::PresenceStore;
 use crate::seams::UnixMillis;
 use crate::session::{
-    Answer, AuthError, ConnectClaims, Departure, JoinError, JoinPlan, Joined, Question, Recovery,
-    SubscribeClaims,
+    Answer, AuthError, ConnectClaims, Departure, JoinError, JoinPlan, Joined, Question, Recovery, SubscribeClaims,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -22,17 +19,9 @@ const CACHE_FILTER_DEPTH: u64 = 300;
 /// Who says whether a token is good.
 pub trait TokenAuthority: Send + Sync + 'static {
     /// Verifies a connection token.
-    fn verify_connect(
-        &self,
-        token: String,
-        now: UnixMillis,
-    ) -> MaybeReady<Result<Box<ConnectClaims>, AuthError>>;
+    fn verify_connect(&self, token: String, now: UnixMillis) -> MaybeReady<Result<Box<ConnectClaims>, AuthError>>;
     /// Verifies a subscription token.
-    fn verify_subscribe(
-        &self,
-        token: String,
-        now: UnixMillis,
-    ) -> MaybeReady<Result<Box<SubscribeClaims>, AuthError>>;
+    fn verify_subscribe(&self, token: String, now: UnixMillis) -> MaybeReady<Result<Box<SubscribeClaims>, AuthError>>;
 }
 
 /// Everything sessions ask for.
@@ -52,13 +41,10 @@ impl Backend {
     pub(super) fn ask(&self, question: Question, now: UnixMillis) -> MaybeReady<Answer> {
         match question {
             Question::VerifyConnect(token) => self.tokens.verify_connect(token, now).map(Answer::Connect),
-            Question::VerifySubscribe(token) => {
-                self.tokens.verify_subscribe(token, now).map(Answer::Subscribe)
+            Question::VerifySubscribe(token) => self.tokens.verify_subscribe(token, now).map(Answer::Subscribe),
+            Question::Publish(channel, data, options) => {
+                self.broker.publish(&channel, data, *options).map(|result| Answer::Published(result.map(drop)))
             }
-            Question::Publish(channel, data, options) => self
-                .broker
-                .publish(&channel, data, *options)
-                .map(|result| Answer::Published(result.map(drop))),
             Question::Presence(channel) => self.presence.get(&channel).map(Answer::Presence),
             Question::PresenceStats(channel) => self.presence.stats(&channel).map(Answer::PresenceStats),
             Question::History(channel, filter, meta_ttl) => {

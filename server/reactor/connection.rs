@@ -75,6 +75,10 @@ pub(super) struct Connection {
     pub(super) blocked: bool,
     /// It must be closed as slow.
     pub(super) too_slow: bool,
+    /// Lingering without having sent a close frame: the peer's is echoed.
+    pub(super) awaits_close: bool,
+    /// What the peer sends is dropped unread, because it cannot be parsed any more.
+    pub(super) deaf: bool,
     pub(super) outbox: Outbox,
     pub(super) session: Session,
     pub(super) places: SmallVec<[Place; 2]>,

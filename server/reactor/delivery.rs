@@ -49,12 +49,7 @@ pub(super) struct Forms {
 
 impl Forms {
     /// Returns the frame for `variant`, encoding it the first time; `None` when the payload is no JSON.
-    pub(super) fn get(
-        &mut self,
-        delivery: &Delivery,
-        variant: Variant,
-        tools: &mut Encoder,
-    ) -> Option<&Frame> {
+    pub(super) fn get(&mut self, delivery: &Delivery, variant: Variant, tools: &mut Encoder) -> Option<&Frame> {
         let at = match self.frames.iter().position(|(known, _)| *known == variant) {
             Some(at) => at,
             None => {
@@ -87,10 +82,12 @@ impl Forms {
         let mut push = client::Push { channel: delivery.channel.to_string(), ..Default::default() };
         match &delivery.kind {
             Kind::Publication { publication, position, .. } => {
-                let mut message = client::Publication::from(publication.as_ref());
-                // Tells clients of a new stream which epoch their position belongs to.
-                if publication.offset == 1 {
-                    message.epoch = position.epoch.as_str().to_owned();
+                let mut message = protocol::client_publication(publication, &position.epoch);
+                let json = variant.wire.encoding == protocol::Encoding::Json;
+                // Subscribers with deltas know epoch and version from elsewhere; upstream leaves them out too.
+                if variant.form == Form::Patch || (variant.form == Form::Full && json) {
+                    message.epoch = String::new();
+                    message.version = 0;
                 }
                 if variant.form == Form::Patch
                     && let Some(patch) = self.patch(delivery)
@@ -98,7 +95,7 @@ impl Forms {
                     message.data = patch;
                     message.delta = true;
                 }
-                if variant.form != Form::Plain && variant.wire.encoding == protocol::Encoding::Json {
+                if variant.form != Form::Plain && json {
                     message.data = protocol::text_payload(&message.data);
                 }
                 push.r#pub = Some(Box::new(message));

@@ -7,6 +7,7 @@ use super::shard::{LINGER, Shard};
 use crate::broker::{HistoryFilter, MaybeReady};
 use crate::session::{Activation, Answer, Close, Departure, Effect, JoinPlan, Send, Ticket};
 use crate::transport::websocket::frame;
+use gyre_proto::client;
 use gyre_proto::codes::DisconnectCode;
 use std::future::Future;
 use std::rc::Rc;
@@ -24,6 +25,7 @@ impl Shard {
                 }
                 Effect::Join(ticket, plans) => self.join(key, ticket, plans),
                 Effect::Activate(activation) => self.activate(key, activation),
+                Effect::PushSubscription(channel, subscribe) => self.push_subscription(key, &channel, *subscribe),
                 Effect::AnnounceJoin(channel, info) => {
                     let broker = self.shared.backend.broker.clone();
                     self.in_background(async move {
@@ -127,6 +129,19 @@ impl Shard {
         self.deliver_held(key, &activation.channel, &held);
     }
 
+    fn push_subscription(&mut self, key: Key, channel: &str, mut subscribe: client::Subscribe) {
+        let Some(index) = self.channels.find(channel) else { return };
+        let Some(place) = self.connection(key).and_then(|connection| connection.place(index)) else { return };
+        if subscribe.positioned {
+            let subscriber = &self.channels.get(index).subscribers[place.at as usize];
+            subscribe.offset = subscriber.offset;
+            subscribe.epoch = subscriber.epoch.as_str().to_owned();
+        }
+        let subscribe = Some(Box::new(subscribe));
+        let push = client::Push { channel: channel.to_owned(), subscribe, ..Default::default() };
+        self.send_message(key, Send::Push(Box::new(push)));
+    }
+
     fn leave(&mut self, key: Key, departure: Departure) {
         let last = self.drop_place(key, &departure.channel);
         self.in_background(self.shared.backend.clone().leave(departure, last));
@@ -135,9 +150,7 @@ impl Shard {
     /// Takes a connection off a channel; true when the node has no other subscriber.
     fn drop_place(&mut self, key: Key, channel: &str) -> bool {
         let Some(index) = self.channels.find(channel) else { return false };
-        let Some(place) = self.connection(key).and_then(|connection| connection.take_place(index)) else {
-            return false;
-        };
+        let Some(place) = self.connection(key).and_then(|connection| connection.take_place(index)) else { return false };
         if let Some(moved) = self.channels.remove(place)
             && let Some(connection) = self.connection(moved)
             && let Some(other) = connection.places.iter_mut().find(|other| other.channel == index)
@@ -169,17 +182,13 @@ impl Shard {
     }
 
     fn register(&mut self, key: Key) {
-        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else {
-            return;
-        };
+        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else { return };
         self.shared.users.enter(&user);
         self.users.entry(user).or_default().push(key);
     }
 
     fn forget(&mut self, key: Key) {
-        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else {
-            return;
-        };
+        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else { return };
         self.shared.users.leave(&user);
         if let Some(keys) = self.users.get_mut(&user) {
             keys.retain(|other| *other != key);
@@ -194,6 +203,7 @@ impl Shard {
         let deadline = self.now.instant + LINGER;
         if let Some(connection) = self.connection(key) {
             connection.phase = Phase::Lingering;
+            connection.awaits_close = true;
             connection.deadline = Some(deadline);
         }
     }
@@ -225,16 +235,10 @@ impl Shard {
     /// Drops a connection whose session cannot be trusted any more.
     pub(super) fn evict(&mut self, key: Key) {
         let channels: Vec<Arc<str>> = self.connection(key).map_or_else(Vec::new, |connection| {
-            connection
-                .session
-                .subscriptions()
-                .iter()
-                .map(|subscription| subscription.channel.clone())
-                .collect()
+            connection.session.subscriptions().iter().map(|subscription| subscription.channel.clone()).collect()
         });
         for channel in channels {
-            let (presence, info) =
-                (true, self.connection(key).map(|connection| connection.session.identity()));
+            let (presence, info) = (true, self.connection(key).map(|connection| connection.session.identity()));
             self.leave(key, Departure { channel, info, presence, announce: true });
         }
         self.forget(key);

@@ -141,12 +141,7 @@ impl Reactor {
                 .spawn(move || shard::Shard::new(index, poll, inbox, shared, runtime).run())?;
             threads.push(thread);
         }
-        Ok(Arc::new(Self {
-            shared,
-            inboxes,
-            next: AtomicUsize::new(0),
-            threads: parking_lot::Mutex::new(threads),
-        }))
+        Ok(Arc::new(Self { shared, inboxes, next: AtomicUsize::new(0), threads: parking_lot::Mutex::new(threads) }))
     }
 
     /// Hands over a connection whose handshake is done. Shards take turns.
@@ -174,6 +169,11 @@ impl Reactor {
         for inbox in &self.inboxes {
             inbox.push(Message::Drain(close.clone()));
         }
+    }
+
+    /// Connections that are authenticated.
+    pub fn authenticated_connections(&self) -> u64 {
+        u64::from(self.shared.users.totals().0)
     }
 
     /// Connections that are open, authenticated or not.

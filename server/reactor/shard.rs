@@ -173,9 +173,7 @@ impl Shard {
             return Some(Duration::ZERO);
         }
         // Rounded up, because a queue that wakes too early would spin until the moment comes.
-        self.timers.next().map(|at| {
-            at.saturating_duration_since(self.shared.clock.now().instant) + Duration::from_millis(1)
-        })
+        self.timers.next().map(|at| at.saturating_duration_since(self.shared.clock.now().instant) + Duration::from_millis(1))
     }
 
     pub(super) fn connection(&mut self, key: Key) -> Option<&mut Connection> {
@@ -212,6 +210,8 @@ impl Shard {
             starved: false,
             blocked: false,
             too_slow: false,
+            awaits_close: false,
+            deaf: false,
             outbox: Outbox::default(),
             session: Session::new(random_id(), session_id, transport, origin, now, settings),
             places: SmallVec::new(),
@@ -249,8 +249,7 @@ impl Shard {
                     break;
                 }
                 Ok(length) => {
-                    let may_be_all =
-                        length < buffer.len() && connection.socket.short_read_is_all() && !until_empty;
+                    let may_be_all = length < buffer.len() && connection.socket.short_read_is_all() && !until_empty;
                     self.traffic.bytes_received += length as u64;
                     self.on_bytes(key, &mut buffer[..length]);
                     if may_be_all {
@@ -285,13 +284,11 @@ impl Shard {
     }
 
     fn on_bytes(&mut self, key: Key, bytes: &mut [u8]) {
-        let Some(connection) = self.connection(key) else { return };
+        let Some(connection) = self.connection(key).filter(|connection| !connection.deaf) else { return };
         let mut partial = connection.partial.take();
         let limits = self.assembler_limits(key);
         let mut inflater = std::mem::take(&mut self.inflater);
-        let result = assembler::feed(&mut partial, bytes, &limits, &mut inflater, &mut |event| {
-            self.on_event(key, event)
-        });
+        let result = assembler::feed(&mut partial, bytes, &limits, &mut inflater, &mut |event| self.on_event(key, event));
         self.inflater = inflater;
         if let Some(connection) = self.connection(key) {
             connection.partial = partial;
@@ -304,11 +301,7 @@ impl Shard {
     fn assembler_limits(&mut self, key: Key) -> assembler::Limits {
         let compression = self.connection(key).is_some_and(|connection| connection.wire.compression);
         let limits = &self.environment.limits;
-        assembler::Limits {
-            message_size: limits.message_size,
-            inflated_size: limits.inflated_size,
-            compression,
-        }
+        assembler::Limits { message_size: limits.message_size, inflated_size: limits.inflated_size, compression }
     }
 
     fn on_event(&mut self, key: Key, event: Event<'_>) -> Flow {
@@ -395,19 +388,23 @@ impl Shard {
 
     fn on_violation(&mut self, key: Key, violation: Violation) {
         let Some(connection) = self.connection(key) else { return };
-        if connection.phase != Phase::Open {
-            return self.remove(key);
+        connection.deaf = true;
+        if connection.phase == Phase::Open {
+            let frame = frame::close_frame(violation.close_code(), violation.reason());
+            self.end_session(key, frame, Phase::Lingering);
         }
-        let frame = frame::close_frame(violation.close_code(), "");
-        self.end_session(key, frame, Phase::Lingering);
     }
 
     fn on_peer_close(&mut self, key: Key, code: Option<u16>) {
         let Some(connection) = self.connection(key) else { return };
-        if connection.phase == Phase::Lingering {
+        let owes_echo = connection.phase == Phase::Open || connection.awaits_close;
+        if !owes_echo {
             return self.finish(key);
         }
-        let echo = frame::close_frame(code.unwrap_or(1000), "");
+        let echo = match code {
+            Some(code) => frame::close_frame(code, ""),
+            None => Some(frame::empty_close_frame()),
+        };
         self.end_session(key, echo, Phase::Finishing);
     }
 
@@ -480,9 +477,17 @@ impl Shard {
     /// this shard before the reply, as the order of the publications wants it.
     pub(super) fn deliver_leading(&mut self) {
         self.take_messages();
-        while let Some(Message::Deliver(_)) = self.backlog.front() {
-            if let Some(Message::Deliver(delivery)) = self.backlog.pop_front() {
-                self.deliver(&delivery);
+        let mut at = 0;
+        loop {
+            match self.backlog.get(at) {
+                Some(Message::Deliver(_)) => {
+                    if let Some(Message::Deliver(delivery)) = self.backlog.remove(at) {
+                        self.deliver(&delivery);
+                    }
+                }
+                // A new connection has no part in what was published before it.
+                Some(Message::Accept(..) | Message::AcceptTls(..)) => at += 1,
+                _ => return,
             }
         }
     }
@@ -597,9 +602,7 @@ impl Shard {
     pub(super) fn deliver_held(&mut self, key: Key, channel: &str, held: &[Arc<Delivery>]) {
         for delivery in held {
             let Some(index) = self.channels.find(channel) else { return };
-            let Some(place) = self.connection(key).and_then(|connection| connection.place(index)) else {
-                return;
-            };
+            let Some(place) = self.connection(key).and_then(|connection| connection.place(index)) else { return };
             let channel = self.channels.get_mut(index);
             let subscriber = &mut channel.subscribers[place.at as usize];
             let mut out = Out {
@@ -610,8 +613,7 @@ impl Shard {
                 limit: self.environment.limits.queue_max_size,
                 over_budget: false,
             };
-            let reached =
-                deliver_to(subscriber, delivery, &mut Forms::default(), &mut self.encoder, &mut out);
+            let reached = deliver_to(subscriber, delivery, &mut Forms::default(), &mut self.encoder, &mut out);
             if reached == Reached::Behind {
                 self.behind.push((key, channel.name.clone()));
                 return;
@@ -702,10 +704,7 @@ impl Shard {
             }
             Ok(Flushed::Blocked { progress }) => {
                 connection.blocked = true;
-                if connection.phase == Phase::Open
-                    && !timeout.is_zero()
-                    && (progress || connection.deadline.is_none())
-                {
+                if connection.phase == Phase::Open && !timeout.is_zero() && (progress || connection.deadline.is_none()) {
                     connection.deadline = Some(now + timeout);
                 }
                 let waited = if was_blocked { before } else { 0 };
@@ -748,9 +747,7 @@ impl Shard {
         if connection.deadline.is_some_and(|deadline| deadline <= now) {
             connection.deadline = None;
             match connection.phase {
-                Phase::Open => {
-                    return self.input(key, |session, cx| session.close(DisconnectCode::WriteError, cx));
-                }
+                Phase::Open => return self.input(key, |session, cx| session.close(DisconnectCode::WriteError, cx)),
                 Phase::Lingering | Phase::Finishing => {
                     self.input(key, |session, cx| session.close(DisconnectCode::ConnectionClosed, cx));
                     return self.remove(key);
@@ -896,8 +893,7 @@ fn deliver_to(
             if subscriber.flags.delta {
                 // A patch needs the publication before it, which only positions can prove.
                 let provable = subscriber.flags.positioned && position.offset > 0;
-                let patch =
-                    provable && subscriber.delta_ready && previous.is_some() && forms.has_patch(delivery);
+                let patch = provable && subscriber.delta_ready && previous.is_some() && forms.has_patch(delivery);
                 form = if patch { Form::Patch } else { Form::Full };
                 subscriber.delta_ready = provable;
             }

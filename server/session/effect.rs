@@ -1,8 +1,6 @@
 //! What a session wants done, what it asks, and the answers it understands.
 
-use crate::broker::{
-    BrokerError, ClientInfo, HistoryFilter, HistoryPage, Publication, PublishOptions, StreamPosition,
-};
+use crate::broker::{BrokerError, ClientInfo, HistoryFilter, HistoryPage, Publication, PublishOptions, StreamPosition};
 use crate::channel::filter::Filter;
 use crate::presence::{PresenceError, PresenceStats};
 use bytes::Bytes;
@@ -54,6 +52,8 @@ pub enum Effect {
     Join(Ticket, Vec<JoinPlan>),
     /// Let publications of a joined channel flow.
     Activate(Activation),
+    /// Push what a subscription is, with the position it has come to.
+    PushSubscription(Arc<str>, Box<client::Subscribe>),
     /// Tell others that this client joined.
     AnnounceJoin(Arc<str>, Arc<ClientInfo>),
     /// Stop publications of a channel, remove presence, tell others.

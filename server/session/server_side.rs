@@ -17,8 +17,7 @@ impl Session {
     /// Whether an operation is for this connection. The user was compared already.
     pub fn is_target(&self, target: &Target) -> bool {
         (target.client.is_empty() || target.client == self.id.to_string())
-            && (target.session.is_empty()
-                || self.session_id().is_some_and(|id| id.to_string() == target.session))
+            && (target.session.is_empty() || self.session_id().is_some_and(|id| id.to_string() == target.session))
     }
 
     /// Subscribes this connection.
@@ -29,7 +28,17 @@ impl Session {
         if cx.settings.channel_limit > 0 && self.subscriptions.len() >= cx.settings.channel_limit {
             return self.close(DisconnectCode::ChannelLimit, cx);
         }
-        if self.subscriptions.get(&request.channel).is_some() {
+        if let Some(subscription) = self.subscriptions.get(&request.channel) {
+            // Joining again would lose what is on its way; the client is told what it has.
+            if !subscription.joining {
+                let push = client::Subscribe {
+                    recoverable: subscription.recoverable,
+                    positioned: subscription.positioned,
+                    data: request.data.clone(),
+                    ..Default::default()
+                };
+                cx.emit(Effect::PushSubscription(subscription.channel.clone(), Box::new(push)));
+            }
             return;
         }
         let overrides = Overrides {
@@ -57,9 +66,7 @@ impl Session {
             ..Default::default()
         };
         let cause = Cause { server_side: true, from_token: false };
-        if let Ok((plan, reception)) =
-            self.prepare(Arc::from(request.channel.as_str()), grant, &asked, cause, cx)
-        {
+        if let Ok((plan, reception)) = self.prepare(Arc::from(request.channel.as_str()), grant, &asked, cause, cx) {
             let ticket = self.ticket();
             self.joining.push((ticket, PendingJoin { channel: plan.channel.clone(), reception }));
             cx.emit(Effect::Join(ticket, vec![plan]));

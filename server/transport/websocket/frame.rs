@@ -69,6 +69,12 @@ pub enum Violation {
         /// Allowed bytes of one message.
         limit: usize,
     },
+    /// A compressed message is longer than allowed (close code 1009).
+    #[error("message is longer than {limit} bytes after decompression")]
+    TooBigInflated {
+        /// Allowed bytes of one message after decompression.
+        limit: usize,
+    },
 }
 
 impl Violation {
@@ -79,7 +85,15 @@ impl Violation {
         match self {
             Self::Protocol(_) => 1002,
             Self::NotUtf8 => 1007,
-            Self::TooBig { .. } => 1009,
+            Self::TooBig { .. } | Self::TooBigInflated { .. } => 1009,
+        }
+    }
+
+    /// The text for the close frame.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::TooBigInflated { .. } => "message too big after decompression",
+            _ => "",
         }
     }
 }
@@ -114,9 +128,7 @@ pub fn parse(buffer: &mut [u8], limit: usize, compression: bool) -> Result<Optio
     let opcode = Opcode::from_bits(first & 0x0F).ok_or(Violation::Protocol("unknown opcode"))?;
     let fin = first & 0x80 != 0;
     let compressed = first & 0x40 != 0;
-    if first & 0x30 != 0
-        || (compressed && (!compression || opcode.is_control() || opcode == Opcode::Continuation))
-    {
+    if first & 0x30 != 0 || (compressed && (!compression || opcode.is_control() || opcode == Opcode::Continuation)) {
         return Err(Violation::Protocol("reserved bit set"));
     }
     if second & 0x80 == 0 {
@@ -194,6 +206,13 @@ pub fn close_frame(code: u16, reason: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// Builds a close frame without a code, the answer to one without a code.
+pub fn empty_close_frame() -> Vec<u8> {
+    let mut out = Vec::with_capacity(2);
+    write_header(&mut out, Opcode::Close, false, 0);
+    out
+}
+
 /// Reads a peer's close frame and returns the code to echo, if the frame holds one.
 ///
 /// # Errors
@@ -249,11 +268,7 @@ mod tests {
             let whole = bytes.len();
             for cut in [1, 2, 5, whole - 1] {
                 if cut < whole {
-                    assert_eq!(
-                        parse(&mut bytes.clone()[..cut], 1 << 20, false),
-                        Ok(None),
-                        "{length} cut at {cut}"
-                    );
+                    assert_eq!(parse(&mut bytes.clone()[..cut], 1 << 20, false), Ok(None), "{length} cut at {cut}");
                 }
             }
             let frame = parse(&mut bytes, 1 << 20, false).unwrap().unwrap();
@@ -278,10 +293,7 @@ mod tests {
             vec![0x09, 0x80],
             vec![0x89, 0x80 | 126],
         ] {
-            assert!(
-                matches!(parse(&mut bytes.clone(), 100, false), Err(Violation::Protocol(_))),
-                "{bytes:x?}"
-            );
+            assert!(matches!(parse(&mut bytes.clone(), 100, false), Err(Violation::Protocol(_))), "{bytes:x?}");
         }
         assert_eq!(parse(&mut masked(0xC1, b"x"), 100, true).unwrap().unwrap().compressed, true);
         assert!(parse(&mut masked(0xC9, b"x"), 100, true).is_err());
