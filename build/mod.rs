@@ -8,6 +8,7 @@ mod comments;
 mod contracts;
 mod json;
 mod names;
+mod openapi;
 mod options;
 mod service;
 mod types;
@@ -26,4 +27,5 @@ pub fn run() {
     write("json.rs", json::generate(&contracts));
     write("codes.rs", codes::generate(&contracts));
     write("service.rs", service::generate(&contracts));
+    write("openapi.json", openapi::generate(&contracts));
 }

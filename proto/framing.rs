@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::{Buf, BufMut as _, Bytes};
 use prost::Message;
 
 use crate::client;
@@ -48,25 +48,71 @@ pub enum FrameError {
     Protobuf(#[from] prost::DecodeError),
 }
 
+/// A frame as it was received.
+///
+/// From `&[u8]` payloads are copied, which suits frames in a buffer that is used again. From
+/// [`Bytes`] they are slices that keep the whole frame alive, which suits messages that are soon
+/// dropped.
+pub trait Frame: Buf + Default + sealed::Split {}
+
+impl Frame for Bytes {}
+impl Frame for &[u8] {}
+
+mod sealed {
+    use bytes::Bytes;
+
+    use crate::json::{JsonDecode, JsonError};
+
+    /// What both kinds of frames do, each in its way.
+    pub trait Split: Sized {
+        /// Takes the first `length` bytes, which are there.
+        fn take_front(&mut self, length: usize) -> Self;
+        /// Reads the message at the start of a line.
+        fn read_json<M: JsonDecode>(&self) -> Result<M, JsonError>;
+    }
+
+    impl Split for Bytes {
+        fn take_front(&mut self, length: usize) -> Self {
+            self.split_to(length)
+        }
+
+        fn read_json<M: JsonDecode>(&self) -> Result<M, JsonError> {
+            M::decode_json_prefix_shared(self).map(|(message, _)| message)
+        }
+    }
+
+    impl Split for &[u8] {
+        fn take_front(&mut self, length: usize) -> Self {
+            let (front, rest) = self.split_at(length);
+            *self = rest;
+            front
+        }
+
+        fn read_json<M: JsonDecode>(&self) -> Result<M, JsonError> {
+            M::decode_json_prefix(self).map(|(message, _)| message)
+        }
+    }
+}
+
 /// The commands of a frame from a client, in order.
 ///
 /// A malformed frame yields the commands before the fault, then one error, then nothing; an
 /// empty one yields [`FrameError::Empty`]. Behind the JSON object of a line the rest of the line
-/// is ignored. Payloads are slices of `frame` and keep it alive.
-pub fn commands(protocol: Protocol, frame: Bytes) -> Messages<client::Command> {
+/// is ignored.
+pub fn commands<F: Frame>(protocol: Protocol, frame: F) -> Messages<F, client::Command> {
     Messages::new(protocol, frame)
 }
 
 /// The replies of a frame from a server, in order; rules as for [`commands`].
-pub fn replies(protocol: Protocol, frame: Bytes) -> Messages<client::Reply> {
+pub fn replies<F: Frame>(protocol: Protocol, frame: F) -> Messages<F, client::Reply> {
     Messages::new(protocol, frame)
 }
 
 /// The messages of one frame, see [`commands`].
 #[derive(Debug)]
-pub struct Messages<M> {
+pub struct Messages<F, M> {
     protocol: Protocol,
-    rest: Bytes,
+    rest: F,
     state: State,
     message: PhantomData<fn() -> M>,
 }
@@ -79,24 +125,22 @@ enum State {
     Failed,
 }
 
-impl<M> Messages<M> {
-    fn new(protocol: Protocol, frame: Bytes) -> Self {
+impl<F: Frame, M> Messages<F, M> {
+    /// The messages of `frame`, which may be of any type that has both encodings.
+    pub fn new(protocol: Protocol, frame: F) -> Self {
         Self { protocol, rest: frame, state: State::Start, message: PhantomData }
     }
 }
 
-impl<M: Message + JsonDecode + Default> Iterator for Messages<M> {
+impl<F: Frame, M: Message + JsonDecode> Iterator for Messages<F, M> {
     type Item = Result<M, FrameError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let result = match (&self.state, self.rest.is_empty()) {
-            (State::Failed, _) | (State::Middle, true) => return None,
-            (State::Start, true) => Err(FrameError::Empty),
-            (_, false) => match self.protocol {
-                Protocol::Json => next_line(&mut self.rest).and_then(|line| {
-                    let (message, _) = M::decode_json_prefix_shared(&line)?;
-                    Ok(message)
-                }),
+        let result = match (&self.state, self.rest.has_remaining()) {
+            (State::Failed, _) | (State::Middle, false) => return None,
+            (State::Start, false) => Err(FrameError::Empty),
+            (_, true) => match self.protocol {
+                Protocol::Json => next_line(&mut self.rest).and_then(|line| Ok(line.read_json()?)),
                 Protocol::Protobuf => next_delimited(&mut self.rest).and_then(|body| Ok(M::decode(body)?)),
             },
         };
@@ -106,27 +150,27 @@ impl<M: Message + JsonDecode + Default> Iterator for Messages<M> {
 }
 
 /// Takes the first line, without its line feed. `rest` is not empty.
-fn next_line(rest: &mut Bytes) -> Result<Bytes, FrameError> {
-    let line = match memchr::memchr(b'\n', rest) {
+fn next_line<F: Frame>(rest: &mut F) -> Result<F, FrameError> {
+    let line = match memchr::memchr(b'\n', rest.chunk()) {
         Some(end) => {
-            let line = rest.split_to(end);
+            let line = rest.take_front(end);
             rest.advance(1);
             line
         }
         None => std::mem::take(rest),
     };
-    if line.is_empty() {
+    if !line.has_remaining() {
         return Err(FrameError::BlankLine);
     }
     Ok(line)
 }
 
 /// Takes a length and as many bytes.
-fn next_delimited(rest: &mut Bytes) -> Result<Bytes, FrameError> {
+fn next_delimited<F: Frame>(rest: &mut F) -> Result<F, FrameError> {
     let declared = prost::encoding::decode_varint(rest).map_err(|_| FrameError::MalformedLength)?;
     match usize::try_from(declared) {
-        Ok(length) if length <= rest.len() => Ok(rest.split_to(length)),
-        _ => Err(FrameError::LengthExceedsFrame { declared, available: rest.len() }),
+        Ok(length) if length <= rest.remaining() => Ok(rest.take_front(length)),
+        _ => Err(FrameError::LengthExceedsFrame { declared, available: rest.remaining() }),
     }
 }
 

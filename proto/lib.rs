@@ -28,3 +28,10 @@ pub use wire::gyre::codes;
 /// All contracts as an encoded `google.protobuf.FileDescriptorSet`, imports, options and comments
 /// included. Serves gRPC reflection and SDK generation.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The OpenAPI 3.0 document of the HTTP/JSON server API, as JSON. Its paths have the default
+/// prefix `/api`.
+pub const OPENAPI_JSON: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
+
+#[cfg(test)]
+mod tests;

@@ -1,50 +1,11 @@
-use std::sync::{Arc, OnceLock};
-use gyre::*;
-use std::time::Duration;
-struct T;
-impl reactor::TokenAuthority for T {
-    fn verify_connect(&self, _t: String, _n: seams::UnixMillis) -> broker::MaybeReady<Result<Box<session::ConnectClaims>, session::AuthError>> {
-        broker::MaybeReady::ready(Ok(Box::new(session::ConnectClaims { user: "u".into(), ..Default::default() })))
-    }
-    fn verify_subscribe(&self, _t: String, _n: seams::UnixMillis) -> broker::MaybeReady<Result<Box<session::SubscribeClaims>, session::AuthError>> {
-        broker::MaybeReady::ready(Err(session::AuthError::Invalid))
-    }
-}
-#[tokio::main]
-async fn main() {
-    let clock = Arc::new(seams::SystemClock);
-    let memory = Arc::new(broker::MemoryBroker::detached(clock.clone()));
-    let backend = reactor::Backend { broker: memory.clone(), presence: Arc::new(presence::MemoryPresence::new()), tokens: Arc::new(T), connections: Arc::new(OnceLock::new()) };
-    let s = Duration::from_secs;
-    let settings = session::Settings { version: "0".into(), node: "n".into(), ping_interval: s(25), pong_timeout: s(8), stale_close_delay: s(10), expired_close_delay: s(25), expired_sub_close_delay: s(25), presence_update_interval: s(27), position_check_delay: s(40), channel_limit: 128, channel_max_length: 255, user_connection_limit: 0, include_server_time: false, history_limit: 300, recovery_limit: 300, insecure: false, allow_anonymous_without_token: true, disallow_anonymous_tokens: false, personal_channel: None, rpc_ping: None, unidirectional_closes: Default::default() };
-    let limits = reactor::Limits { queue_max_size: 1<<20, outbound_budget: 1<<30, write_timeout: s(1), message_size: 65536, inflated_size: 655360, compression_min_size: 0, compression_level: 1, position_max_lag: Duration::ZERO };
-    let env = reactor::Environment { settings, policy: session::Policy, limits };
-    let r = reactor::Reactor::new(2, env, backend, clock, tokio::runtime::Handle::current()).unwrap();
-    memory.attach(r.clone());
-    let l = tokio::net::TcpListener::bind(("127.0.0.1", 8000)).await.unwrap();
-    loop {
-        let (sock, _) = l.accept().await.unwrap();
-        sock.set_nodelay(true).unwrap();
-        let r = r.clone();
-        let m = memory.clone();
-        tokio::spawn(async move {
-            let svc = hyper::service::service_fn(move |req: http::Request<hyper::body::Incoming>| {
-                let r = r.clone();
-                let m = m.clone();
-                async move {
-                    if req.uri().path() == "/health" { return Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::<bytes::Bytes>::default())); }
-                    if req.uri().path() == "/api/publish" {
-                        use http_body_util::BodyExt;
-                        let b = req.into_body().collect().await.unwrap().to_bytes();
-                        let v: serde_json::Value = serde_json::from_slice(&b).unwrap();
-                        use gyre::broker::Broker;
-                        let _ = m.publish(&v["channel"].as_str().unwrap().into(), serde_json::to_vec(&v["data"]).unwrap().into(), Default::default()).await;
-                        return Ok(http::Response::new(http_body_util::Full::from("{\"result\":{}}")));
-                    }
-                    Ok::<_, std::convert::Infallible>(transport::websocket::accept::accept(req, transport::websocket::accept::Options { compression: true }, true, String::new(), r))
-                }
-            });
-            let _ = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new()).serve_connection_with_upgrades(hyper_util::rt::TokioIo::new(sock), svc).await;
-        });
-    }
+use gyre::config::Config;
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+fn main() {
+    let path = std::env::args().skip_while(|a| a != "-c").nth(1).unwrap();
+    let load = move || -> Result<Config, Box<dyn std::error::Error + Send + Sync>> { Ok(serde_json::from_slice(&std::fs::read(&path)?)?) };
+    let config = load().unwrap();
+    let _guard = gyre::observability::init_logging(&gyre::observability::LogSettings { level: config.log.level.clone(), file: None }).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    if let Err(e) = runtime.block_on(gyre::app::run(config, load, |_| {})) { eprintln!("{e}: {:?}", e); std::process::exit(1); }
 }

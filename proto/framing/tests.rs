@@ -121,6 +121,8 @@ proptest! {
     fn any_bytes_are_read_without_panic(frame: Vec<u8>) {
         for protocol in [Protocol::Json, Protocol::Protobuf] {
             let results: Vec<_> = commands(protocol, Bytes::from(frame.clone())).collect();
+            let copied: Vec<_> = commands(protocol, frame.as_slice()).collect();
+            prop_assert_eq!(&results, &copied);
             prop_assert!(!results.is_empty());
             let errors = results.iter().filter(|result| result.is_err()).count();
             prop_assert!(errors <= 1);
@@ -134,7 +136,7 @@ proptest! {
             for id in &ids {
                 append(protocol, &mut frame, &client::Reply { id: *id, ..Default::default() });
             }
-            let read: Result<Vec<_>, _> = replies(protocol, frame.into()).collect();
+            let read: Result<Vec<_>, _> = replies(protocol, frame.as_slice()).collect();
             let read: Vec<_> = read.unwrap().into_iter().map(|reply| reply.id).collect();
             prop_assert_eq!(&read, &ids);
         }

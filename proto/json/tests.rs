@@ -377,17 +377,14 @@ proptest! {
         let string = serde_json::to_string(&string).unwrap();
         let text = format!(r#"{{"data":{value},"x":{value},"method":{string}}}"#);
         let decoded = client::RpcRequest::decode_json(text.as_bytes());
-        match serde_json::from_str::<serde_json::Value>(&text) {
-            Ok(expected) => {
-                let decoded = decoded.unwrap();
-                prop_assert_eq!(
-                    serde_json::from_slice::<serde_json::Value>(&decoded.data).unwrap(),
-                    expected["data"].clone()
-                );
-                prop_assert_eq!(decoded.method.as_str(), expected["method"].as_str().unwrap());
-            }
-            // The oracle also refuses lone surrogates and numbers beyond a double.
-            Err(_) => {}
+        // The oracle also refuses lone surrogates and numbers beyond a double.
+        if let Ok(expected) = serde_json::from_str::<serde_json::Value>(&text) {
+            let decoded = decoded.unwrap();
+            prop_assert_eq!(
+                serde_json::from_slice::<serde_json::Value>(&decoded.data).unwrap(),
+                expected["data"].clone()
+            );
+            prop_assert_eq!(decoded.method.as_str(), expected["method"].as_str().unwrap());
         }
     }
 

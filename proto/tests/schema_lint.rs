@@ -4,8 +4,8 @@ mod gate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gate::annotations::{enum_option, flag, option, text};
-use gate::facts::WIRE_PACKAGES;
+use gate::WIRE_PACKAGES;
+use gate::annotations::{enum_option, flag, number, option, text};
 use prost_reflect::{DescriptorPool, DynamicMessage, FileDescriptor, Kind, Value};
 use prost_types::FileDescriptorProto;
 
@@ -207,16 +207,20 @@ fn code_tables_agree_with_the_ranges_clients_decide_by() {
     assert_eq!(families.len(), 4, "{families:?}");
 }
 
-fn assert_code(name: &str, number: i32, family: &str, code: &DynamicMessage) {
+fn assert_code(name: &str, value: i32, family: &str, code: &DynamicMessage) {
     let message = text(code, "message");
     assert!(!message.is_empty(), "{name} has no text");
     assert_eq!(message, message.to_lowercase(), "{name}");
     // A WebSocket close frame has room for no more.
     assert!(message.len() <= 123, "{name} is too long");
-    let resubscribes = family == "CODE_FAMILY_UNSUBSCRIBE" && number >= 2500;
+    let resubscribes = family == "CODE_FAMILY_UNSUBSCRIBE" && value >= 2500;
     assert_eq!(flag(code, "resubscribe"), resubscribes, "{name}");
-    let reconnects = family == "CODE_FAMILY_DISCONNECT" && (3000..3500).contains(&number);
+    let reconnects = family == "CODE_FAMILY_DISCONNECT" && (3000..3500).contains(&value);
     assert_eq!(flag(code, "reconnect"), reconnects, "{name}");
+    if family == "CODE_FAMILY_API_ERROR" {
+        assert!((400..600).contains(&number(code, "http_status")), "{name}");
+        assert!((1..=16).contains(&number(code, "grpc_code")), "{name}");
+    }
     if family != "CODE_FAMILY_CLIENT_ERROR" {
         assert!(!flag(code, "temporary"), "{name}");
     }

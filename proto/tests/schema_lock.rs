@@ -1,11 +1,13 @@
 //! The contracts still hold everything v6.9.1 published: names, numbers, types, JSON form, codes.
 
+mod facts;
 mod gate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use facts::schema;
+use gate::WIRE_PACKAGES;
 use gate::annotations::{enum_option, flag, number, option, text};
-use gate::facts::{WIRE_PACKAGES, schema};
 use prost_reflect::{DescriptorPool, Value};
 use prost_types::FileDescriptorProto;
 use prost_types::field_descriptor_proto::{Label, Type};

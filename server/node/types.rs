@@ -142,6 +142,12 @@ pub enum NodeError {
     /// The namespace does not have the feature (code 108).
     #[error("{0} is not available")]
     NotAvailable(&'static str),
+    /// The pattern of channel names cannot be read (code 100, as upstream answers).
+    #[error("bad channel pattern")]
+    BadPattern(#[from] super::GlobError),
+    /// A subscription was asked to expire at a moment that is past (code 100, as upstream answers).
+    #[error("expiration {0} is in the past")]
+    AlreadyExpired(i64),
     /// The broker failed (code 112 or 100).
     #[error(transparent)]
     Broker(#[from] BrokerError),

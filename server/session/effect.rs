@@ -26,7 +26,7 @@ pub struct Close {
 
 impl From<DisconnectCode> for Close {
     fn from(code: DisconnectCode) -> Self {
-        Self { code: code as i32 as u32, reason: Cow::Borrowed(code.message()) }
+        Self { code: code as i32 as u32, reason: Cow::Borrowed(code.reason()) }
     }
 }
 

@@ -165,7 +165,7 @@ impl Session {
         self.drop_subscription(channel, cx);
         cx.push(channel, |push| {
             push.unsubscribe =
-                Some(Box::new(client::Unsubscribe { code: code as i32 as u32, reason: code.message().to_owned() }));
+                Some(Box::new(client::Unsubscribe { code: code as i32 as u32, reason: code.reason().to_owned() }));
         });
     }
 }

@@ -94,7 +94,7 @@ pub trait Policy: Send + Sync {
     /// Decides a subscribe command.
     fn subscribe(&self, ask: &SubscribeAsk<'_>) -> Result<SubscribeDecision, ClientErrorCode>;
     /// What a good subscription token grants.
-    fn token_grant(&self, channel: &str, claims: &SubscribeClaims) -> Result<Grant, ClientErrorCode>;
+    fn token_grant(&self, ask: &SubscribeAsk<'_>, claims: &SubscribeClaims) -> Result<Grant, ClientErrorCode>;
     /// What a subscription made by the server grants.
     fn server_grant(&self, channel: &str, overrides: &Overrides) -> Result<Grant, ClientErrorCode>;
     /// What a channel named in the connect command grants; none when it is not allowed.

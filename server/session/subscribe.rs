@@ -75,16 +75,7 @@ impl Session {
         if limit > 0 && self.subscriptions.len() >= limit {
             return cx.fail(id, ClientErrorCode::LimitExceeded);
         }
-        let decision = cx.policy.subscribe(&SubscribeAsk {
-            channel: &request.channel,
-            user: &self.user,
-            has_token: !request.token.is_empty(),
-            kind: request.r#type,
-            positioned: request.positioned,
-            recoverable: request.recoverable,
-            join_leave: request.join_leave,
-        });
-        match decision {
+        match cx.policy.subscribe(&self.subscribe_ask(&request)) {
             Ok(SubscribeDecision::Granted(grant)) => self.join(id, &request, *grant, cx),
             Ok(SubscribeDecision::NeedsToken) => {
                 let question = Question::VerifySubscribe(request.token.clone());
@@ -123,9 +114,21 @@ impl Session {
         if !self.token_is_for(&claims, &request.channel) {
             return self.close(DisconnectCode::InvalidToken, cx);
         }
-        match cx.policy.token_grant(&request.channel, &claims) {
+        match cx.policy.token_grant(&self.subscribe_ask(request), &claims) {
             Ok(grant) => self.join(id, request, grant, cx),
             Err(code) => cx.fail(id, code),
+        }
+    }
+
+    fn subscribe_ask<'r>(&'r self, request: &'r client::SubscribeRequest) -> SubscribeAsk<'r> {
+        SubscribeAsk {
+            channel: &request.channel,
+            user: &self.user,
+            has_token: !request.token.is_empty(),
+            kind: request.r#type,
+            positioned: request.positioned,
+            recoverable: request.recoverable,
+            join_leave: request.join_leave,
         }
     }
 

@@ -1,12 +1,20 @@
 //! What the gates over `proto/` share: the compiled contracts and their annotations.
 
 pub mod annotations;
-pub mod facts;
 
 use std::path::{Path, PathBuf};
 
 use prost_reflect::DescriptorPool;
 use protox::Compiler;
+
+/// Packages whose names and numbers belong to the wire.
+pub const WIRE_PACKAGES: [&str; 5] = [
+    "centrifugal.centrifuge.protocol",
+    "centrifugal.centrifugo.api",
+    "centrifugal.centrifugo.proxy",
+    "centrifugal.centrifugo.unistream",
+    "controlpb",
+];
 
 /// The folder of the contracts.
 pub fn root() -> PathBuf {

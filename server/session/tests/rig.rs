@@ -28,7 +28,7 @@ impl Policy for Rules {
         }
     }
 
-    fn token_grant(&self, _channel: &str, claims: &SubscribeClaims) -> Result<Grant, ClientErrorCode> {
+    fn token_grant(&self, _ask: &SubscribeAsk<'_>, claims: &SubscribeClaims) -> Result<Grant, ClientErrorCode> {
         let client_side_refresh = claims.expire_at > 0;
         Ok(Grant { expire_at: claims.expire_at, client_side_refresh, info: claims.info.clone(), ..self.grant.clone() })
     }

@@ -2,13 +2,12 @@
 //!
 //! Source: RFC 6455 §4, RFC 7692 §7.1; rows WS-1 to WS-4 and FRM-13 of the protocol.
 
+use crate::net::Body;
 use crate::protocol::Encoding;
 use crate::reactor::{Handshake, Reactor, Wire};
 use crate::session::{Origin, Transport};
-use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
@@ -42,13 +41,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// The answer to the peer.
-    pub fn response(self) -> Response<Full<Bytes>> {
+    pub fn response(self) -> Response<Body> {
         let status = match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Header(_) => StatusCode::BAD_REQUEST,
             Self::Origin => StatusCode::FORBIDDEN,
         };
-        let mut response = Response::new(Full::from(format!("{self}\n")));
+        let mut response = Response::new(Body::from(format!("{self}\n")));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -66,7 +65,7 @@ pub fn accept<B>(
     origin_allowed: bool,
     header_user: String,
     reactor: Arc<Reactor>,
-) -> Response<Full<Bytes>> {
+) -> Response<Body> {
     let key = match check(&request, origin_allowed) {
         Ok(key) => key,
         Err(refusal) => return refusal.response(),
@@ -97,7 +96,7 @@ pub fn accept<B>(
             Err(error) => tracing::debug!(%error, "websocket upgrade failed"),
         }
     });
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

@@ -7,14 +7,7 @@ use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, ServiceDescriptorProto,
 };
 
-/// Packages whose names and numbers belong to the wire.
-pub const WIRE_PACKAGES: [&str; 5] = [
-    "centrifugal.centrifuge.protocol",
-    "centrifugal.centrifugo.api",
-    "centrifugal.centrifugo.proxy",
-    "centrifugal.centrifugo.unistream",
-    "controlpb",
-];
+use crate::gate::WIRE_PACKAGES;
 
 /// One line for each name, number and type of the wire packages in `files`.
 pub fn schema(files: &[FileDescriptorProto]) -> BTreeSet<String> {

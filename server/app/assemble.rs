@@ -1,0 +1,244 @@
+//! The only place where rooms are joined: engines, node, reactor, API, endpoints.
+
+use super::endpoints::{Endpoints, Gate};
+use super::resolve::{self, NodeNamespaces};
+use super::tokens::Authority;
+use crate::api::{Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service};
+use crate::api::{EndpointGroups, Port, route_path};
+use crate::auth::{ApiKey, OriginPolicy, VerifierError};
+use crate::broker::MemoryBroker;
+use crate::channel::{NamespaceError, PatternError};
+use crate::config::Config;
+use crate::node::{Connections, Node, NodeParts};
+use crate::observability::{ApiProtocol, Metrics, MetricsSettings};
+use crate::presence::MemoryPresence;
+use crate::reactor::{Backend, Reactor};
+use crate::seams::{Clock, SystemClock};
+use crate::transport::websocket::accept::Options;
+use arc_swap::ArcSwap;
+use std::sync::{Arc, OnceLock};
+
+/// Bytes of a request body of the server API.
+const API_BODY_LIMIT: usize = 64 << 20;
+
+/// Why the parts do not fit together. All of them end the start.
+#[derive(Debug, thiserror::Error)]
+pub enum AssemblyError {
+    /// A namespace option has no meaning.
+    #[error("build namespaces")]
+    Namespaces(#[from] NamespaceError),
+    /// A token key or pattern cannot be used.
+    #[error("build token verifier")]
+    Verifier(#[from] VerifierError),
+    /// An origin pattern is malformed.
+    #[error("read client.allowed_origins")]
+    Origins(#[from] PatternError),
+    /// The gRPC services cannot be made.
+    #[error("build grpc services")]
+    Grpc(#[from] GrpcError),
+    /// The operating system refuses threads or event queues.
+    #[error("start reactor")]
+    Reactor(#[from] std::io::Error),
+}
+
+/// A node, ready to serve.
+pub struct Assembly {
+    /// The node.
+    pub node: Arc<Node>,
+    /// Its connections.
+    pub reactor: Arc<Reactor>,
+    /// The embedded engine, which wants to be swept.
+    pub broker: Arc<MemoryBroker>,
+    /// Server API over HTTP.
+    pub http_api: Option<Arc<HttpApi>>,
+    /// What the gRPC health service says.
+    pub grpc_health: GrpcHealth,
+    authority: Arc<Authority>,
+    namespaces: Arc<SwappableNamespaces>,
+    endpoints: Arc<Endpoints>,
+    service: Arc<Service>,
+}
+
+/// Namespaces of the node that a reload can replace.
+struct SwappableNamespaces(ArcSwap<NodeNamespaces>);
+
+impl crate::node::Namespaces for SwappableNamespaces {
+    fn options(&self, channel: &str) -> Option<Arc<crate::node::ChannelOptions>> {
+        self.0.load().options(channel)
+    }
+}
+
+/// Joins the rooms as `config` says. Starts the reactor's threads and opens no port.
+///
+/// # Errors
+/// See [`AssemblyError`].
+///
+/// # Panics
+/// When called outside of a tokio runtime.
+pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let runtime = tokio::runtime::Handle::current();
+    let namespaces = Arc::new(resolve::namespaces(config)?);
+    let node_namespaces = NodeNamespaces::new(config, namespaces.clone());
+    let node_namespaces = Arc::new(SwappableNamespaces(ArcSwap::from_pointee(node_namespaces)));
+    let authority = Arc::new(Authority::new(resolve::verifiers(config, &runtime)?));
+    let broker = Arc::new(MemoryBroker::detached(clock.clone()));
+    let presence = Arc::new(MemoryPresence::new());
+    let metrics = Arc::new(Metrics::new(metrics_settings(config), clock.now().instant));
+    let node = Arc::new(Node::new(NodeParts {
+        name: node_name(config),
+        version: crate::VERSION.to_owned(),
+        broker: broker.clone(),
+        presence: presence.clone(),
+        namespaces: node_namespaces.clone(),
+        metrics: metrics.clone(),
+        clock: clock.clone(),
+    }));
+    let connections = Arc::new(OnceLock::new());
+    let backend =
+        Backend { broker: broker.clone(), presence, tokens: authority.clone(), connections: connections.clone() };
+    let shards = std::thread::available_parallelism().map_or(1, usize::from);
+    let environment = resolve::environment(config, namespaces, node.uid());
+    let reactor = Reactor::new(shards, environment, backend, clock.clone(), runtime)?;
+    broker.attach(reactor.clone());
+    let as_connections: Arc<dyn Connections> = reactor.clone();
+    // Set once, right here, before anything can ask.
+    let _ = connections.set(Arc::downgrade(&as_connections));
+    node.set_connections(as_connections);
+
+    let service = Arc::new(Service::new(node.clone(), ApiProtocol::Http));
+    let http_api = (!config.http_api.disabled).then(|| Arc::new(HttpApi::new(http_settings(config), service.clone())));
+    let client = &config.client;
+    let endpoints = Arc::new(Endpoints {
+        reactor: reactor.clone(),
+        websocket: (!config.websocket.disabled).then(|| route_path(&config.websocket.handler_prefix)),
+        websocket_options: Options { compression: config.websocket.compression },
+        origins: OriginPolicy::new(&client.allowed_origins)?,
+        user_header: client.user_id_http_header.clone(),
+        gate: Gate::new(client.connection_limit as u64, client.connection_rate_limit as u64, clock.now().instant),
+        metrics,
+    });
+    let grpc_health = GrpcHealth::serving().await;
+    Ok(Assembly {
+        node,
+        reactor,
+        broker,
+        http_api,
+        grpc_health,
+        authority,
+        namespaces: node_namespaces,
+        endpoints,
+        service,
+    })
+}
+
+impl Assembly {
+    /// What a port with these groups of endpoints serves.
+    ///
+    /// # Errors
+    /// When the gRPC services cannot be made.
+    pub fn port(&self, config: &Config, groups: EndpointGroups) -> Result<Port, AssemblyError> {
+        let grpc = groups.api.then(|| self.main_port_grpc(config)).transpose()?;
+        Ok(Port {
+            node: self.node.clone(),
+            connections: groups.connections.then(|| self.endpoints.clone() as Arc<_>),
+            api: self.http_api.clone().filter(|_| groups.api),
+            grpc,
+            health: groups.health.then(|| route_path(&config.health.handler_prefix)),
+            metrics: groups.prometheus.then(|| route_path(&config.prometheus.handler_prefix)),
+            explorer: groups
+                .swagger
+                .then(|| Explorer::new(&config.swagger.handler_prefix, &config.http_api.handler_prefix)),
+            count_requests: config.prometheus.instrument_http_handlers,
+        })
+    }
+
+    /// The gRPC API on the main port takes the key and the error mode of the HTTP API.
+    fn main_port_grpc(&self, config: &Config) -> Result<GrpcFront, AssemblyError> {
+        let settings = GrpcSettings {
+            access: http_access(config),
+            transport_errors: config.http_api.error_mode == "transport",
+            max_message_size: API_BODY_LIMIT,
+            reflection: true,
+        };
+        Ok(GrpcFront::new(settings, self.grpc_service(), &self.grpc_health)?)
+    }
+
+    /// The gRPC API on its own port.
+    ///
+    /// # Errors
+    /// When the gRPC services cannot be made.
+    pub fn separate_grpc(&self, config: &Config) -> Result<Port, AssemblyError> {
+        let section = &config.grpc_api;
+        let access = match section.key.as_str() {
+            "" => Access::Open,
+            key => Access::Key(ApiKey::new(key)),
+        };
+        let settings = GrpcSettings {
+            access,
+            transport_errors: section.error_mode == "transport",
+            max_message_size: section.max_receive_message_size as usize,
+            reflection: section.reflection,
+        };
+        let grpc = Some(GrpcFront::new(settings, self.grpc_service(), &self.grpc_health)?);
+        Ok(Port {
+            node: self.node.clone(),
+            connections: None,
+            api: None,
+            grpc,
+            health: None,
+            metrics: None,
+            explorer: None,
+            count_requests: false,
+        })
+    }
+
+    fn grpc_service(&self) -> Arc<Service> {
+        Arc::new(Service::new(self.service.node().clone(), ApiProtocol::Grpc))
+    }
+
+    /// Puts a new configuration in force: namespaces, permissions, tokens and limits of sessions.
+    ///
+    /// # Errors
+    /// When something in it cannot be built; then everything stays as it was.
+    pub fn reload(&self, config: &Config) -> Result<(), AssemblyError> {
+        let namespaces = Arc::new(resolve::namespaces(config)?);
+        let verifiers = resolve::verifiers(config, &tokio::runtime::Handle::current())?;
+        let environment = resolve::environment(config, namespaces.clone(), self.node.uid());
+        self.authority.replace(verifiers);
+        self.namespaces.0.store(Arc::new(NodeNamespaces::new(config, namespaces)));
+        self.reactor.reload(environment);
+        Ok(())
+    }
+}
+
+fn metrics_settings(config: &Config) -> MetricsSettings {
+    MetricsSettings {
+        version: crate::VERSION.to_owned(),
+        native_histograms: config.prometheus.native_histograms,
+        recovered_publications: config.prometheus.recovered_publications_histogram,
+    }
+}
+
+fn http_access(config: &Config) -> Access {
+    if config.http_api.insecure { Access::Open } else { Access::Key(ApiKey::new(&config.http_api.key)) }
+}
+
+fn http_settings(config: &Config) -> HttpApiSettings {
+    HttpApiSettings {
+        prefix: config.http_api.handler_prefix.clone(),
+        access: http_access(config),
+        transport_errors: config.http_api.error_mode == "transport",
+        body_limit: API_BODY_LIMIT,
+    }
+}
+
+/// The configured name, or host and port, which tell nodes of a cluster apart.
+fn node_name(config: &Config) -> String {
+    if !config.node.name.is_empty() {
+        return config.node.name.clone();
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "?" } else { host.trim() };
+    format!("{host}_{}", config.http_server.port_number())
+}

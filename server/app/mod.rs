@@ -1,0 +1,13 @@
+//! Joins the rooms and runs their life cycle. Alone knows all of them.
+
+mod assemble;
+pub mod dev;
+mod endpoints;
+mod policy;
+mod resolve;
+mod run;
+mod tokens;
+
+pub use assemble::{Assembly, AssemblyError, assemble};
+pub use resolve::{NodeNamespaces, namespaces, subscription_verifier_options, verifier_options};
+pub use run::{RunError, run};

@@ -1,0 +1,221 @@
+//! From the configuration to what each room is built with.
+
+use super::policy::NamespacePolicy;
+use super::tokens::Verifiers;
+use crate::auth::{TokenVerifier, VerifierError, VerifierOptions};
+use crate::channel::{ChannelOptions, NamespaceError, Namespaces, Syntax};
+use crate::config::{self, Config};
+use crate::node;
+use crate::reactor::{Environment, Limits};
+use crate::session::{Close, PersonalChannel, Settings};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Bytes that may wait for slow peers of one shard; beyond it, peers that do not read are closed first.
+const OUTBOUND_BUDGET: usize = 512 << 20;
+
+/// Bytes of one message when the configuration says there is no limit.
+const UNLIMITED: usize = 1 << 30;
+
+/// Options of a namespace as the channel room judges by.
+fn channel_options(raw: &config::ChannelOptions) -> ChannelOptions {
+    ChannelOptions {
+        presence: raw.presence,
+        join_leave: raw.join_leave,
+        force_push_join_leave: raw.force_push_join_leave,
+        history_size: raw.history_size as usize,
+        history_ttl: raw.history_ttl.get(),
+        history_meta_ttl: raw.history_meta_ttl.get(),
+        force_positioning: raw.force_positioning,
+        allow_positioning: raw.allow_positioning,
+        force_recovery: raw.force_recovery,
+        allow_recovery: raw.allow_recovery,
+        force_recovery_mode: raw.force_recovery_mode.clone(),
+        auto_cache_recover: raw.auto_cache_recover,
+        allowed_delta_types: raw.allowed_delta_types.clone(),
+        delta_publish: raw.delta_publish,
+        allow_tags_filter: raw.allow_tags_filter,
+        allow_subscribe_for_client: raw.allow_subscribe_for_client,
+        allow_subscribe_for_anonymous: raw.allow_subscribe_for_anonymous,
+        allow_publish_for_client: raw.allow_publish_for_client,
+        allow_publish_for_subscriber: raw.allow_publish_for_subscriber,
+        allow_publish_for_anonymous: raw.allow_publish_for_anonymous,
+        allow_presence_for_client: raw.allow_presence_for_client,
+        allow_presence_for_subscriber: raw.allow_presence_for_subscriber,
+        allow_presence_for_anonymous: raw.allow_presence_for_anonymous,
+        allow_history_for_client: raw.allow_history_for_client,
+        allow_history_for_subscriber: raw.allow_history_for_subscriber,
+        allow_history_for_anonymous: raw.allow_history_for_anonymous,
+        allow_user_limited_channels: raw.allow_user_limited_channels,
+        channel_regex: raw.channel_regex.clone(),
+        publication_data_format: raw.publication_data_format.clone(),
+        // Proxies are refused while the configuration is checked.
+        subscribe_proxy_enabled: false,
+        publish_proxy_enabled: false,
+        subscribe_stream_proxy_enabled: false,
+        subscribe_stream_proxy_bidirectional: false,
+        subscription_type: raw.subscription_type.clone(),
+    }
+}
+
+/// Builds the namespaces.
+///
+/// # Errors
+/// The first option that has no meaning.
+pub fn namespaces(config: &Config) -> Result<Namespaces, NamespaceError> {
+    let channel = &config.channel;
+    let syntax = Syntax {
+        private_prefix: channel.private_prefix.clone(),
+        namespace_boundary: channel.namespace_boundary.clone(),
+        user_boundary: channel.user_boundary.clone(),
+        user_separator: channel.user_separator.clone(),
+    };
+    let named = channel.namespaces.iter().map(|raw| (raw.name.clone(), channel_options(raw)));
+    Namespaces::new(syntax, &channel.publication_data_format, channel_options(&channel.without_namespace), named)
+}
+
+/// Namespaces as the verbs of the node see them, made once so that a lookup copies nothing.
+pub struct NodeNamespaces {
+    namespaces: Arc<Namespaces>,
+    options: HashMap<Box<str>, Arc<node::ChannelOptions>>,
+}
+
+impl NodeNamespaces {
+    /// Prepares the options of all namespaces of `config`.
+    pub fn new(config: &Config, namespaces: Arc<Namespaces>) -> Self {
+        let channel = &config.channel;
+        let all = channel.namespaces.iter().chain([&channel.without_namespace]);
+        let options = all.map(|raw| (raw.name.clone().into_boxed_str(), Arc::new(node_options(config, raw)))).collect();
+        Self { namespaces, options }
+    }
+}
+
+impl node::Namespaces for NodeNamespaces {
+    fn options(&self, channel: &str) -> Option<Arc<node::ChannelOptions>> {
+        let namespace = self.namespaces.lookup(channel)?.namespace;
+        self.options.get(&*namespace.name).cloned()
+    }
+}
+
+fn node_options(config: &Config, raw: &config::ChannelOptions) -> node::ChannelOptions {
+    let format = match raw.publication_data_format.as_str() {
+        "" => config.channel.publication_data_format.as_str(),
+        own => own,
+    };
+    let own_ttl = raw.history_meta_ttl.get();
+    node::ChannelOptions {
+        kind: match raw.subscription_type.as_str() {
+            "map" | "map_clients" | "map_users" => node::ChannelKind::Map,
+            "shared_poll" => node::ChannelKind::SharedPoll,
+            _ => node::ChannelKind::Stream,
+        },
+        data_format: match format {
+            "json" => node::DataFormat::Json,
+            "json_object" => node::DataFormat::JsonObject,
+            "binary" => node::DataFormat::Binary,
+            _ => node::DataFormat::NotEmpty,
+        },
+        history_size: raw.history_size,
+        history_ttl: raw.history_ttl.get(),
+        history_meta_ttl: if own_ttl.is_zero() { config.channel.history_meta_ttl.get() } else { own_ttl },
+        delta_publish: raw.delta_publish,
+        presence: raw.presence,
+        join_leave: raw.join_leave,
+        force_push_join_leave: raw.force_push_join_leave,
+        force_recovery: raw.force_recovery,
+        force_positioning: raw.force_positioning,
+    }
+}
+
+/// Builds what shards work with.
+pub fn environment(config: &Config, namespaces: Arc<Namespaces>, node: &str) -> Environment {
+    let client = &config.client;
+    let websocket = &config.websocket;
+    let personal = &client.subscribe_to_user_personal_channel;
+    let settings = Settings {
+        version: crate::VERSION.to_owned(),
+        node: node.to_owned(),
+        ping_interval: client.ping_interval.get(),
+        pong_timeout: client.pong_timeout.get(),
+        stale_close_delay: client.stale_close_delay.get(),
+        expired_close_delay: client.expired_close_delay.get(),
+        expired_sub_close_delay: client.expired_sub_close_delay.get(),
+        presence_update_interval: client.presence_update_interval.get(),
+        position_check_delay: client.channel_position_check_delay.get(),
+        channel_limit: client.channel_limit as usize,
+        channel_max_length: config.channel.max_length as usize,
+        user_connection_limit: client.user_connection_limit as usize,
+        include_server_time: client.connect_include_server_time,
+        history_limit: i32::try_from(client.history_max_publication_limit).unwrap_or(i32::MAX),
+        recovery_limit: client.recovery_max_publication_limit as u64,
+        insecure: client.insecure,
+        allow_anonymous_without_token: client.allow_anonymous_connect_without_token,
+        disallow_anonymous_tokens: client.disallow_anonymous_connection_tokens,
+        personal_channel: personal.enabled.then(|| PersonalChannel {
+            namespace: personal.personal_channel_namespace.clone(),
+            single_connection: personal.single_connection,
+        }),
+        rpc_ping: config.rpc.ping.enabled.then(|| config.rpc.ping.method.clone()),
+        unidirectional_closes: BTreeMap::<u32, Close>::new(),
+    };
+    let message_size = usize::try_from(websocket.message_size_limit).unwrap_or(UNLIMITED);
+    let inflated_size = match websocket.decompressed_message_size_limit {
+        0 => message_size.saturating_mul(10),
+        own => usize::try_from(own).unwrap_or(UNLIMITED),
+    };
+    let limits = Limits {
+        queue_max_size: client.queue_max_size as usize,
+        outbound_budget: OUTBOUND_BUDGET,
+        write_timeout: websocket.write_timeout.get(),
+        message_size,
+        inflated_size,
+        compression_min_size: websocket.compression_min_size as usize,
+        compression_level: websocket.compression_level as u32,
+        position_max_lag: client.channel_position_max_time_lag.get(),
+    };
+    let history_meta_ttl = config.channel.history_meta_ttl.get();
+    let policy = NamespacePolicy { namespaces, insecure: client.insecure, history_meta_ttl };
+    Environment { settings, policy: Box::new(policy), limits }
+}
+
+/// Builds the token verifiers.
+///
+/// # Errors
+/// The first key or pattern that cannot be used.
+pub fn verifiers(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Verifiers, VerifierError> {
+    let skip = config.client.insecure_skip_token_signature_verify;
+    let connect = Arc::new(TokenVerifier::new(&verifier_options(&config.client.token, skip), runtime)?);
+    let own = &config.client.subscription_token;
+    let subscribe = if own.enabled {
+        Arc::new(TokenVerifier::new(&subscription_verifier_options(own, skip), runtime)?)
+    } else {
+        connect.clone()
+    };
+    Ok(Verifiers { connect, subscribe })
+}
+
+macro_rules! verifier_options {
+    ($name:ident, $section:ty) => {
+        /// A token section as the verifier takes it.
+        pub fn $name(token: &$section, insecure_skip_signature_verify: bool) -> VerifierOptions {
+            VerifierOptions {
+                hmac_secret_key: token.hmac_secret_key.clone(),
+                hmac_previous_secret_key: token.hmac_previous_secret_key.clone(),
+                hmac_previous_secret_key_valid_until: token.hmac_previous_secret_key_valid_until,
+                rsa_public_key: token.rsa_public_key.to_string(),
+                ecdsa_public_key: token.ecdsa_public_key.to_string(),
+                jwks_public_endpoint: token.jwks_public_endpoint.clone(),
+                audience: token.audience.clone(),
+                audience_regex: token.audience_regex.clone(),
+                issuer: token.issuer.clone(),
+                issuer_regex: token.issuer_regex.clone(),
+                user_id_claim: token.user_id_claim.clone(),
+                insecure_skip_jwks_endpoint_safety_check: token.insecure_skip_jwks_endpoint_safety_check,
+                insecure_skip_signature_verify,
+            }
+        }
+    };
+}
+
+verifier_options!(verifier_options, config::Token);
+verifier_options!(subscription_verifier_options, config::Token);

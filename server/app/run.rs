@@ -1,0 +1,247 @@
+//! From a checked configuration to a process that serves until it is told to stop.
+
+use super::assemble::{Assembly, AssemblyError, assemble};
+use crate::api::{PlacementSettings, Port, TlsChoice, http_service, place};
+use crate::config::{Config, Tls};
+use crate::net::{ListenError, PemMaterial, Serving as Listener, TlsError, listen, serve, tls_server_config};
+use crate::observability::{InsecureMode, Serving, Starting};
+use crate::seams::{Clock, SystemClock};
+use crate::session::Close;
+use gyre_proto::codes::DisconnectCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How often the embedded engine frees what has expired.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why the process does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The parts do not fit together.
+    #[error("assemble the node")]
+    Assembly(#[from] AssemblyError),
+    /// A port cannot be opened.
+    #[error("open a port")]
+    Listen(#[from] ListenError),
+    /// TLS cannot be set up.
+    #[error("set up tls of {section}")]
+    Tls {
+        /// Section of the configuration.
+        section: &'static str,
+        /// Why not.
+        source: TlsError,
+    },
+    /// Signals cannot be listened to.
+    #[error("listen to signals")]
+    Signals(#[from] std::io::Error),
+    /// The process id cannot be written.
+    #[error("write pid_file {path:?}")]
+    PidFile {
+        /// Path.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// Serves until SIGINT or SIGTERM. `reread` reads the configuration again on SIGHUP; `ready` is called with the
+/// node once all ports are open.
+///
+/// # Errors
+/// See [`RunError`]; once everything is open there are none.
+pub async fn run(
+    config: Config,
+    reread: impl Fn() -> Result<Config, Box<dyn std::error::Error + Send + Sync>>,
+    ready: impl FnOnce(&Assembly),
+) -> Result<(), RunError> {
+    let assembly = assemble(&config).await?;
+    let shards = std::thread::available_parallelism().map_or(1, usize::from);
+    Starting { version: crate::VERSION, broker: "memory", presence: "memory", shards }.emit();
+    warn_of_insecure_modes(&config);
+    let _pid_file = PidFile::write(&config.pid_file)?;
+
+    let (stop, stopped) = watch::channel(false);
+    let mut listeners = JoinSet::new();
+    open_ports(&assembly, &config, &stopped, &mut listeners)?;
+    let sweeper = tokio::spawn(sweep(assembly.broker.clone()));
+    ready(&assembly);
+    wait_for_end(&assembly, reread).await?;
+
+    tracing::info!("shutting down");
+    assembly.grpc_health.stop().await;
+    if let Some(api) = &assembly.http_api {
+        api.stop();
+    }
+    assembly.reactor.drain(Close::from(DisconnectCode::Shutdown));
+    let _ = stop.send(true);
+    let deadline = tokio::time::sleep(config.shutdown.timeout.get());
+    tokio::select! {
+        () = async {
+            while listeners.join_next().await.is_some() {}
+            while assembly.reactor.open_connections() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        } => {}
+        () = deadline => tracing::warn!("shutdown timed out; connections that are left are dropped"),
+    }
+    sweeper.abort();
+    let reactor = assembly.reactor.clone();
+    // Joining threads blocks, which the runtime's own threads must not.
+    let _ = tokio::task::spawn_blocking(move || reactor.stop()).await;
+    Ok(())
+}
+
+fn open_ports(
+    assembly: &Assembly,
+    config: &Config,
+    stopped: &watch::Receiver<bool>,
+    listeners: &mut JoinSet<()>,
+) -> Result<(), RunError> {
+    for placement in place(&placement_settings(config)) {
+        let port = assembly.port(config, placement.groups)?;
+        let tls = match placement.tls {
+            TlsChoice::Plain => None,
+            TlsChoice::Main => Some(tls("http_server.tls", &config.http_server.tls)?),
+            TlsChoice::Internal => Some(tls("http_server.internal_tls", &config.http_server.internal_tls)?),
+        };
+        open(&placement.host, placement.port, port, tls, stopped.clone(), listeners)?;
+    }
+    if config.grpc_api.enabled {
+        let section = &config.grpc_api;
+        let tls = section.tls.enabled.then(|| tls("grpc_api.tls", &section.tls)).transpose()?;
+        let port = assembly.separate_grpc(config)?;
+        open(&section.address, section.port as u16, port, tls, stopped.clone(), listeners)?;
+    }
+    Ok(())
+}
+
+fn open(
+    host: &str,
+    port_number: u16,
+    port: Port,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    mut stopped: watch::Receiver<bool>,
+    listeners: &mut JoinSet<()>,
+) -> Result<(), RunError> {
+    let listener = listen(host, port_number)?;
+    if let Ok(address) = listener.local_addr() {
+        Serving { endpoints: &port.names(), address, tls: tls.is_some() }.emit();
+    }
+    let serving = Listener { listener, tls, make_service: http_service(Arc::new(port)) };
+    listeners.spawn(serve(serving, async move {
+        // An error means the sender is gone, and with it the process's wish to serve.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }));
+    Ok(())
+}
+
+fn tls(section: &'static str, tls: &Tls) -> Result<Arc<rustls::ServerConfig>, RunError> {
+    let material = PemMaterial {
+        certificates: tls.cert_pem.to_string().into_bytes(),
+        key: tls.key_pem.to_string().into_bytes(),
+        client_authorities: Some(tls.client_ca_pem.to_string().into_bytes()).filter(|pem| !pem.is_empty()),
+    };
+    tls_server_config(&material).map_err(|source| RunError::Tls { section, source })
+}
+
+fn placement_settings(config: &Config) -> PlacementSettings {
+    let server = &config.http_server;
+    PlacementSettings {
+        address: server.address.clone(),
+        port: server.port_number(),
+        internal_address: server.internal_address.clone(),
+        internal_port: server.internal_port_number(),
+        tls: server.tls.enabled,
+        tls_external: server.tls_external,
+        internal_tls: server.internal_tls.enabled,
+        api: !config.http_api.disabled,
+        api_external: config.http_api.external,
+        admin: false,
+        admin_external: false,
+        prometheus: config.prometheus.enabled,
+        swagger: config.swagger.enabled,
+        debug: false,
+        health: config.health.enabled,
+    }
+}
+
+fn warn_of_insecure_modes(config: &Config) {
+    for (on, what) in [
+        (config.client.insecure, "client connection mode"),
+        (config.client.insecure_skip_token_signature_verify, "token signature verification skip"),
+        (config.http_api.insecure && !config.http_api.disabled, "HTTP API mode"),
+        (config.grpc_api.enabled && config.grpc_api.key.is_empty(), "gRPC API without a key"),
+        (config.client.allowed_origins.iter().any(|origin| origin == "*"), "connections from any origin"),
+    ] {
+        if on {
+            InsecureMode { what }.emit();
+        }
+    }
+}
+
+async fn sweep(broker: Arc<crate::broker::MemoryBroker>) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        broker.sweep(SystemClock.now());
+    }
+}
+
+/// Waits for SIGINT or SIGTERM and reloads on SIGHUP.
+async fn wait_for_end(
+    assembly: &Assembly,
+    reread: impl Fn() -> Result<Config, Box<dyn std::error::Error + Send + Sync>>,
+) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => reload(assembly, &reread),
+        }
+    }
+}
+
+fn reload(assembly: &Assembly, reread: impl Fn() -> Result<Config, Box<dyn std::error::Error + Send + Sync>>) {
+    let config = match reread() {
+        Ok(config) => config,
+        Err(error) => {
+            return tracing::error!(error = &*error as &dyn std::error::Error, "configuration was not reloaded");
+        }
+    };
+    match assembly.reload(&config) {
+        Ok(()) => tracing::info!("configuration successfully reloaded"),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "configuration was not reloaded");
+        }
+    }
+}
+
+/// The file with the process id, removed at the end.
+struct PidFile(Option<String>);
+
+impl PidFile {
+    fn write(path: &str) -> Result<Self, RunError> {
+        if path.is_empty() {
+            return Ok(Self(None));
+        }
+        std::fs::write(path, std::process::id().to_string())
+            .map_err(|source| RunError::PidFile { path: path.to_owned(), source })?;
+        Ok(Self(Some(path.to_owned())))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // Nothing depends on its absence.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Which web pages may connect (AU-10 of the compatibility list).
+
+use crate::channel::{Glob, PatternError};
+
+/// `client.allowed_origins`, compiled.
+///
+/// A request without `Origin` does not come from a browser's page and is always let through. Otherwise the
+/// whole origin (`scheme://host[:port]`) must match one of the patterns; an empty list refuses every page.
+#[derive(Clone, Debug)]
+pub struct OriginPolicy {
+    allowed: Vec<Glob>,
+    any: bool,
+}
+
+impl OriginPolicy {
+    /// Compiles patterns. They are compared with the origin in lower case and are not lower-cased
+    /// themselves, so one with capital letters matches nothing.
+    ///
+    /// # Errors
+    /// `PatternError` names the malformed pattern.
+    pub fn new<P: AsRef<str>>(patterns: &[P]) -> Result<Self, PatternError> {
+        let allowed = patterns.iter().map(|pattern| Glob::new(pattern.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Self { allowed, any: matches!(patterns, [only] if only.as_ref() == "*") })
+    }
+
+    /// Tells whether every page may connect, which deserves a warning at start.
+    pub fn allows_any(&self) -> bool {
+        self.any
+    }
+
+    /// Judges the value of an `Origin` header; `None` or empty when there is none.
+    pub fn allows(&self, origin: Option<&str>) -> bool {
+        match origin {
+            None | Some("") => true,
+            Some(_) if self.any => true,
+            Some(origin) => {
+                let origin = origin.to_lowercase();
+                self.allowed.iter().any(|pattern| pattern.is_match(&origin))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(patterns: &[&str], origin: Option<&str>, expected: bool) {
+        let policy = OriginPolicy::new(patterns).unwrap();
+        assert_eq!(policy.allows(origin), expected, "{patterns:?} {origin:?}");
+    }
+
+    #[test]
+    fn judges_the_whole_origin() {
+        check(&[], None, true);
+        check(&[], Some(""), true);
+        check(&[], Some("https://example.com"), false);
+        check(&["*"], Some("https://example.com"), true);
+        check(&["*"], Some("null"), true);
+        let exact = ["https://example.com"];
+        check(&exact, Some("https://example.com"), true);
+        check(&exact, Some("HTTPS://Example.COM"), true);
+        for evil in [
+            "https://example.com.evil",
+            "https://evil/https://example.com",
+            "https://a.example.com",
+            "http://example.com",
+            "https://example.com:8443",
+            "https://example.comx",
+            "xhttps://example.com",
+            "https://example.com\n",
+            "https://xn--exmple-cua.com",
+            "null",
+        ] {
+            check(&exact, Some(evil), false);
+        }
+        let subdomains = ["https://*.example.com"];
+        check(&subdomains, Some("https://a.b.example.com"), true);
+        check(&subdomains, Some("https://example.com"), false);
+        check(&subdomains, Some("https://example.com.evil"), false);
+        check(&["https://Example.com"], Some("https://example.com"), false);
+        check(&["http{,s}://localhost:300[0-9]"], Some("https://localhost:3007"), true);
+        check(&["http{,s}://localhost:300[0-9]"], Some("https://localhost:3017"), false);
+        check(&["https://a.com", "https://b.com"], Some("https://b.com"), true);
+    }
+
+    #[test]
+    fn refuses_malformed_patterns() {
+        assert!(OriginPolicy::new(&["https://[a"]).is_err());
+    }
+}

@@ -1,0 +1,146 @@
+//! Taking connections from a listener and serving HTTP/1.1 and HTTP/2 on them.
+
+use super::{Body, Peer};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+/// How long a peer may take for a request head, and how long an idle connection stays open.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer may take for the TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests one HTTP/2 connection may have under way.
+const CONCURRENT_STREAMS: u32 = 1024;
+/// Window of an HTTP/2 stream and of a connection, in bytes: what a peer may send ahead of us.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// How often a silent HTTP/2 peer is asked whether it is there, and how long it may take to answer.
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(60);
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Pause after the system refused to give us a connection, for example for lack of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A listener and what it serves.
+pub struct Serving<M> {
+    /// Where connections come from.
+    pub listener: TcpListener,
+    /// TLS, or none.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Makes the service of one connection.
+    pub make_service: M,
+}
+
+/// Serves until `stop` is done, then takes no more connections, lets requests under way end and
+/// returns. Upgraded connections are their owner's and are not waited for.
+///
+/// An upgraded connection gives back `TokioIo<TcpStream>`, with TLS
+/// `TokioIo<tokio_rustls::server::TlsStream<TcpStream>>`, through
+/// [`hyper_util::server::conn::auto::upgrade::downcast`].
+///
+/// Dropping the future closes the listener and leaves connections to end by themselves.
+pub async fn serve<M, S>(serving: Serving<M>, stop: impl Future<Output = ()>)
+where
+    M: Fn(Peer) -> S + Send + Sync + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let Serving { listener, tls, make_service } = serving;
+    let tls = tls.map(TlsAcceptor::from);
+    let http = Arc::new(builder());
+    let graceful = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_peers_fault(&error) => continue,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Best effort: the peer may have gone.
+        let _ = stream.set_nodelay(true);
+        let service = make_service(Peer { address, tls: tls.is_some() });
+        let watcher = graceful.watcher();
+        let http = Arc::clone(&http);
+        match tls.clone() {
+            None => {
+                tokio::spawn(async move { connection(&http, stream, service, watcher).await });
+            }
+            Some(tls) => {
+                tokio::spawn(async move {
+                    if let Some(stream) = handshake(&tls, stream, address).await {
+                        connection(&http, stream, service, watcher).await;
+                    }
+                });
+            }
+        }
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut http = Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(CONCURRENT_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(HTTP2_PING_INTERVAL)
+        .keep_alive_timeout(HTTP2_PING_TIMEOUT);
+    http
+}
+
+async fn connection<I, S>(http: &Builder<TokioExecutor>, io: I, service: S, watcher: Watcher)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let served = watcher.watch(http.serve_connection_with_upgrades(TokioIo::new(io), service)).await;
+    if let Err(error) = served {
+        // Peers go away and break the protocol as they like.
+        tracing::debug!(error = &*error as &dyn std::error::Error, "connection ended");
+    }
+}
+
+async fn handshake(
+    tls: &TlsAcceptor,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    let result = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        Ok(result) => result,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    };
+    let tell = |error: io::Error| {
+        tracing::debug!(error = &error as &dyn std::error::Error, %peer, "TLS handshake failed");
+    };
+    result.map_err(tell).ok()
+}
+
+/// Whether a connection was lost before we took it, which says nothing about the listener.
+fn is_peers_fault(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,24 @@
+//! Sockets, TLS and what proxies in front of us say about peers. Knows no domain words.
+
+mod accept;
+mod body;
+mod forwarded;
+mod listen;
+mod tls;
+
+pub use accept::{Serving, serve};
+pub use body::{Body, BodyError, read_body};
+pub use forwarded::client_address;
+pub use listen::{ListenError, listen};
+pub use tls::{PemMaterial, TlsError, server_config as tls_server_config};
+
+use std::net::SocketAddr;
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address; a proxy's when one stands in between.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}

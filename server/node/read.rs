@@ -1,0 +1,142 @@
+//! Verbs that only look: presence, history, channels, nodes.
+
+use super::{ChannelsPage, Counts, Glob, Node, NodeError, NodeInfo};
+use crate::broker::{ClientInfo, HistoryFilter, HistoryPage, MaybeReady};
+use crate::observability::{Action, Gauges};
+use crate::presence::PresenceStats;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl Node {
+    /// Returns everyone in a channel, by client identifier.
+    ///
+    /// # Errors
+    /// `BadRequest` when the channel is empty; `UnknownChannel`; `NotAvailable` when the namespace
+    /// keeps no presence; `Presence`.
+    pub fn presence(
+        &self,
+        channel: &str,
+    ) -> MaybeReady<Result<BTreeMap<String, Arc<ClientInfo>>, NodeError>> {
+        if let Err(error) = self.check_presence(channel) {
+            return MaybeReady::ready(Err(error));
+        }
+        self.count(Action::Presence);
+        convert(self.parts.presence.get(&Arc::from(channel)))
+    }
+
+    /// Counts everyone in a channel.
+    ///
+    /// # Errors
+    /// As [`Node::presence`].
+    pub fn presence_stats(&self, channel: &str) -> MaybeReady<Result<PresenceStats, NodeError>> {
+        if let Err(error) = self.check_presence(channel) {
+            return MaybeReady::ready(Err(error));
+        }
+        self.count(Action::PresenceStats);
+        convert(self.parts.presence.stats(&Arc::from(channel)))
+    }
+
+    /// Reads the stream of a channel.
+    ///
+    /// # Errors
+    /// `BadRequest` when the channel is empty; `UnknownChannel`; `NotAvailable` when the namespace
+    /// keeps no history; `Broker`.
+    pub fn history(
+        &self,
+        channel: &str,
+        filter: HistoryFilter,
+    ) -> MaybeReady<Result<HistoryPage, NodeError>> {
+        match self.check_history(channel) {
+            Ok(meta_ttl) => {
+                self.count(Action::History);
+                convert(self.parts.broker.history(&Arc::from(channel), filter, meta_ttl))
+            }
+            Err(error) => MaybeReady::ready(Err(error)),
+        }
+    }
+
+    /// Removes the retained publications of a channel.
+    ///
+    /// # Errors
+    /// As [`Node::history`].
+    pub fn remove_history(&self, channel: &str) -> MaybeReady<Result<(), NodeError>> {
+        if let Err(error) = self.check_history(channel) {
+            return MaybeReady::ready(Err(error));
+        }
+        self.count(Action::HistoryRemove);
+        convert(self.parts.broker.remove_history(&Arc::from(channel)))
+    }
+
+    /// Lists channels with subscribers whose names match `pattern`; the empty pattern matches all.
+    ///
+    /// # Errors
+    /// `BadPattern`.
+    pub fn channels(&self, pattern: &str) -> Result<ChannelsPage, NodeError> {
+        self.count(Action::Survey);
+        let glob = if pattern.is_empty() { None } else { Some(Glob::compile(pattern)?) };
+        let Some(connections) = self.connections.get() else {
+            return Ok(ChannelsPage::default());
+        };
+        let wanted = |name: &str| glob.as_ref().is_none_or(|glob| glob.matches(name));
+        let channels = connections
+            .channels()
+            .into_iter()
+            .filter(|(name, subscribers)| *subscribers > 0 && wanted(name))
+            .map(|(name, subscribers)| (name.to_string(), subscribers))
+            .collect();
+        Ok(ChannelsPage { channels })
+    }
+
+    /// Describes every node of the cluster, this one first.
+    pub fn info(&self) -> Vec<NodeInfo> {
+        let Counts { clients, users, channels, subscriptions } = self.counts();
+        let uptime = self.parts.clock.now().instant.saturating_duration_since(self.started);
+        vec![NodeInfo {
+            uid: self.uid.clone(),
+            name: self.parts.name.clone(),
+            version: self.parts.version.clone(),
+            clients,
+            users,
+            channels,
+            subscriptions,
+            uptime: uptime.as_secs().min(u32::MAX.into()) as u32,
+            metrics: BTreeMap::new(),
+            metrics_interval: 0.0,
+        }]
+    }
+
+    /// What this node holds, for [`crate::observability::Metrics::render`].
+    pub fn gauges(&self) -> Gauges {
+        let Counts { clients, users, channels, subscriptions } = self.counts();
+        Gauges { clients, users, subscriptions, channels, nodes: 1 }
+    }
+
+    fn counts(&self) -> Counts {
+        self.connections.get().map(|connections| connections.counts()).unwrap_or_default()
+    }
+
+    fn check_presence(&self, channel: &str) -> Result<(), NodeError> {
+        if self.named_options(channel)?.presence {
+            return Ok(());
+        }
+        Err(NodeError::NotAvailable("presence"))
+    }
+
+    fn check_history(&self, channel: &str) -> Result<std::time::Duration, NodeError> {
+        let options = self.named_options(channel)?;
+        if options.has_history() {
+            return Ok(options.history_meta_ttl);
+        }
+        Err(NodeError::NotAvailable("history"))
+    }
+}
+
+/// Gives an engine's answer the error type of this room; no future is made for one that is there.
+fn convert<T: Send + 'static, E: Into<NodeError> + Send + 'static>(
+    answer: MaybeReady<Result<T, E>>,
+) -> MaybeReady<Result<T, NodeError>> {
+    match answer {
+        MaybeReady::Ready(answer) => MaybeReady::Ready(answer.map(|answer| answer.map_err(Into::into))),
+        MaybeReady::Later(answer) => MaybeReady::later(async move { answer.await.map_err(Into::into) }),
+    }
+}

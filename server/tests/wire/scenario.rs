@@ -1,0 +1,104 @@
+//! Scenario files: what a test consists of, as data.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// One file of scenarios that share a configuration.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScenarioFile {
+    /// What the file covers, for the reader.
+    #[serde(rename = "about")]
+    _about: String,
+    /// Server configuration, merged over the base configuration.
+    #[serde(default)]
+    config: Value,
+    scenarios: Vec<Scenario>,
+}
+
+/// One test: steps over named connections against a server with a given configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    pub name: String,
+    /// Ids of the feature rows this scenario proves.
+    pub rows: Vec<String>,
+    /// Merged over the file's configuration; after loading it holds the complete fragment.
+    #[serde(default)]
+    pub config: Value,
+    /// Regular expressions for WARN and ERROR lines the server may log.
+    #[serde(default)]
+    pub allow_log: Vec<String>,
+    /// Runs on a server process of its own.
+    #[serde(default)]
+    pub isolated: bool,
+    /// Why the reference server answers differently. Steps marked `only: reference` and
+    /// `only: ours` hold both behaviours; without such steps the scenario must fail there.
+    #[serde(default)]
+    pub differs: Option<String>,
+    /// The server must not start with this configuration.
+    #[serde(default)]
+    pub refused: bool,
+    #[serde(default)]
+    pub steps: Vec<Map<String, Value>>,
+}
+
+impl Scenario {
+    /// Whether single steps tell the two behaviours apart.
+    pub fn has_branches(&self) -> bool {
+        fn branches(steps: &[Map<String, Value>]) -> bool {
+            steps.iter().any(|step| {
+                step.contains_key("only")
+                    || step.get("steps").and_then(Value::as_array).is_some_and(|inner| {
+                        inner.iter().filter_map(Value::as_object).any(|step| step.contains_key("only"))
+                    })
+            })
+        }
+        branches(&self.steps)
+    }
+}
+
+/// Reads every scenario file of a directory, in name order.
+pub fn load_all(directory: &Path) -> Result<Vec<Scenario>, String> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)
+        .map_err(|e| format!("read {}: {e}", directory.display()))?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    paths.sort();
+    let mut scenarios = Vec::new();
+    for path in paths {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).map_err(|e| format!("read {}: {e}", path.display()))?;
+        let file: ScenarioFile =
+            serde_saphyr::from_str_with_options(&text, serde_saphyr::options! { strict_booleans: true })
+                .map_err(|e| format!("parse {}: {e}", path.display()))?;
+        for mut scenario in file.scenarios {
+            scenario.config = merged(&file.config, &scenario.config);
+            scenario.name = format!("{stem}::{}", scenario.name);
+            scenarios.push(scenario);
+        }
+    }
+    Ok(scenarios)
+}
+
+/// Lays `over` on `base`: objects are merged key by key, everything else is replaced.
+pub fn merged(base: &Value, over: &Value) -> Value {
+    match (base, over) {
+        (base, Value::Null) => base.clone(),
+        (Value::Object(base), Value::Object(over)) => {
+            let mut result = base.clone();
+            for (key, value) in over {
+                let value = match result.get(key) {
+                    Some(existing) => merged(existing, value),
+                    None => value.clone(),
+                };
+                result.insert(key.clone(), value);
+            }
+            Value::Object(result)
+        }
+        (_, over) => over.clone(),
+    }
+}
