@@ -16,3 +16,6 @@ pub use error::{ConfigError, Warning};
 pub use load::{Format, Loaded};
 pub use sections::Config;
 pub use values::{Duration, Pem, PemError, StringMap};
+
+#[cfg(test)]
+mod tests;
