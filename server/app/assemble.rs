@@ -99,7 +99,7 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
         Backend { broker: broker.clone(), presence, tokens: authority.clone(), connections: connections.clone() };
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     let environment = resolve::environment(config, namespaces, node.uid());
-    let reactor = Reactor::new(shards, environment, backend, clock.clone(), runtime)?;
+    let reactor = Reactor::new(shards, environment, backend, clock.clone(), metrics.clone(), runtime)?;
     broker.attach(reactor.clone());
     let as_connections: Arc<dyn Connections> = reactor.clone();
     // Set once, right here, before anything can ask.

@@ -2,7 +2,7 @@
 
 use super::check_token::{CheckTokenArgs, check, report};
 use super::gen_token::Named;
-use crate::app::{subscription_verifier_options, verifier_options};
+use crate::app::verifier_options;
 use crate::auth::VerifierOptions;
 use crate::config::Config;
 use crate::seams::UnixMillis;
@@ -34,7 +34,7 @@ pub fn run(
 pub(super) fn subscription_options(config: &Config) -> (&'static str, VerifierOptions) {
     let own = &config.client.subscription_token;
     if own.enabled {
-        ("client.subscription_token", subscription_verifier_options(own, false))
+        ("client.subscription_token", verifier_options(&own.token, false))
     } else {
         ("client.token", verifier_options(&config.client.token, false))
     }
@@ -50,7 +50,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_795_484_705_000);
 
     fn config(json: &str) -> Config {
-        serde_json::from_str(json).unwrap()
+        Config::from_value(serde_json::from_str(json).unwrap()).unwrap().config
     }
 
     fn output(ttl: i64, quiet: bool) -> TokenOutput {
