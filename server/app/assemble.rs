@@ -95,8 +95,13 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
         clock: clock.clone(),
     }));
     let connections = Arc::new(OnceLock::new());
-    let backend =
-        Backend { broker: broker.clone(), presence, tokens: authority.clone(), connections: connections.clone() };
+    let backend = Backend {
+        broker: broker.clone(),
+        presence,
+        tokens: authority.clone(),
+        metrics: metrics.clone(),
+        connections: connections.clone(),
+    };
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     let environment = resolve::environment(config, namespaces, node.uid());
     let reactor = Reactor::new(shards, environment, backend, clock.clone(), metrics.clone(), runtime)?;
@@ -112,6 +117,7 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
     let endpoints = Arc::new(Endpoints {
         reactor: reactor.clone(),
         websocket: (!config.websocket.disabled).then(|| route_path(&config.websocket.handler_prefix)),
+        init: config.init.enabled.then(|| route_path(&config.init.handler_prefix)),
         websocket_options: Options { compression: config.websocket.frames.compression },
         origins: OriginPolicy::new(&client.allowed_origins)?,
         user_header: client.user_id_http_header.clone(),

@@ -6,7 +6,7 @@ use super::inbox::{Answered, Message};
 use super::shard::{LINGER, Shard, TRANSPORT};
 use super::telemetry;
 use crate::broker::{HistoryFilter, MaybeReady};
-use crate::observability::{Action, Frame};
+use crate::observability::{Action, BrokerMessage, Frame};
 use crate::session::{Activation, Answer, Close, Departure, Effect, JoinPlan, Send, Ticket};
 use crate::transport::websocket::frame;
 use gyre_proto::client;
@@ -30,6 +30,7 @@ impl Shard {
                 Effect::PushSubscription(channel, subscribe) => self.push_subscription(key, &channel, *subscribe),
                 Effect::AnnounceJoin(channel, info) => {
                     let broker = self.shared.backend.broker.clone();
+                    self.shared.metrics.sent(BrokerMessage::Join, 1);
                     self.in_background(async move {
                         if let Err(error) = broker.publish_join(&channel, info).await {
                             tracing::warn!(%error, %channel, "join was not published");
@@ -39,6 +40,7 @@ impl Shard {
                 Effect::Leave(departure) => self.leave(key, departure),
                 Effect::RenewPresence(channel, info) => {
                     let presence = self.shared.backend.presence.clone();
+                    self.metrics.action(Action::AddPresence);
                     self.in_background(async move {
                         if let Err(error) = presence.add(&channel, info).await {
                             tracing::warn!(%error, %channel, "presence was not renewed");
@@ -199,6 +201,7 @@ impl Shard {
             return;
         }
         entry.checked = Some(now);
+        self.metrics.action(Action::HistoryStreamTop);
         let (broker, inbox) = (self.shared.backend.broker.clone(), self.inbox.clone());
         self.in_background(async move {
             let top = HistoryFilter { limit: Some(0), ..Default::default() };
