@@ -1,6 +1,6 @@
 //! The only place where rooms are joined: engines, node, reactor, API, endpoints.
 
-use super::endpoints::{Endpoints, Gate};
+use super::endpoints::{Endpoints, FrontPage, Gate};
 use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
 use crate::api::{Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service};
@@ -68,14 +68,14 @@ impl crate::node::Namespaces for SwappableNamespaces {
     }
 }
 
-/// Joins the rooms as `config` says. Starts the reactor's threads and opens no port.
+/// Joins the rooms as `config` says; `front_page` is what `/` shows, if anything. Starts the reactor's threads and opens no port.
 ///
 /// # Errors
 /// See [`AssemblyError`].
 ///
 /// # Panics
 /// When called outside of a tokio runtime.
-pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
+pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<Assembly, AssemblyError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let runtime = tokio::runtime::Handle::current();
     let namespaces = Arc::new(resolve::namespaces(config)?);
@@ -118,6 +118,7 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
         reactor: reactor.clone(),
         websocket: (!config.websocket.disabled).then(|| route_path(&config.websocket.handler_prefix)),
         init: config.init.enabled.then(|| route_path(&config.init.handler_prefix)),
+        front_page,
         websocket_options: Options { compression: config.websocket.frames.compression },
         origins: OriginPolicy::new(&client.allowed_origins)?,
         user_header: client.user_id_http_header.clone(),

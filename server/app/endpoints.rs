@@ -16,6 +16,9 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Makes the page at `/`, anew for each visitor.
+pub type FrontPage = Arc<dyn Fn() -> String + Send + Sync>;
+
 /// The client transports of the external port.
 pub struct Endpoints {
     /// Where connections go.
@@ -24,6 +27,8 @@ pub struct Endpoints {
     pub websocket: Option<String>,
     /// Path where clients find out whether they may connect; none when disabled.
     pub init: Option<String>,
+    /// The page at `/`; none unless this is a dev server.
+    pub front_page: Option<FrontPage>,
     /// How the WebSocket endpoint behaves.
     pub websocket_options: Options,
     /// Pages that may connect.
@@ -43,10 +48,18 @@ impl ConnectionEndpoints for Endpoints {
     }
 
     fn handles(&self, path: &str) -> bool {
-        self.websocket.as_deref() == Some(path) || self.init.as_deref() == Some(path)
+        self.websocket.as_deref() == Some(path)
+            || self.init.as_deref() == Some(path)
+            || (path == "/" && self.front_page.is_some())
     }
 
     fn call(&self, request: Request<Incoming>, _peer: Peer) -> Reply {
+        if let Some(page) = self.front_page.as_ref().filter(|_| request.uri().path() == "/") {
+            let mut response = Response::new(Body::from(page()));
+            let html = HeaderValue::from_static("text/html; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, html);
+            return Box::pin(std::future::ready(response));
+        }
         let response = match self.refuse() {
             Some(refused) => refused,
             None if self.websocket.as_deref() == Some(request.uri().path()) => self.websocket(request),

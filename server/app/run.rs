@@ -1,6 +1,7 @@
 //! From a checked configuration to a process that serves until it is told to stop.
 
 use super::assemble::{Assembly, AssemblyError, assemble};
+use super::endpoints::FrontPage;
 use crate::api::{PlacementSettings, Port, TlsChoice, http_service, place};
 use crate::config::sections::listeners::Tls;
 use crate::config::{Config, Pem, PemError};
@@ -56,19 +57,20 @@ pub enum RunError {
     },
 }
 
-/// Serves until SIGINT or SIGTERM. `reread` reads the configuration again on SIGHUP; `ready` is called with the
+/// Serves until SIGINT or SIGTERM. `front_page` is what `/` shows, if anything. `reread` reads the configuration again on SIGHUP; `ready` is called with the
 /// node once all ports are open.
 ///
 /// # Errors
 /// See [`RunError`]; once everything is open there are none.
 pub async fn run(
     config: Config,
+    front_page: Option<FrontPage>,
     reread: impl Fn() -> Result<Config, Box<dyn std::error::Error + Send + Sync>>,
     ready: impl FnOnce(&Assembly),
 ) -> Result<(), RunError> {
     // Before anything listens: a signal that nobody waits for would end the process.
     let signals = Signals::new()?;
-    let assembly = assemble(&config).await?;
+    let assembly = assemble(&config, front_page).await?;
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     Starting { version: crate::VERSION, broker: "memory", presence: "memory", shards }.emit();
     warn_of_insecure_modes(&config);
