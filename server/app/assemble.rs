@@ -112,7 +112,7 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
     let endpoints = Arc::new(Endpoints {
         reactor: reactor.clone(),
         websocket: (!config.websocket.disabled).then(|| route_path(&config.websocket.handler_prefix)),
-        websocket_options: Options { compression: config.websocket.compression },
+        websocket_options: Options { compression: config.websocket.frames.compression },
         origins: OriginPolicy::new(&client.allowed_origins)?,
         user_header: client.user_id_http_header.clone(),
         gate: Gate::new(client.connection_limit as u64, client.connection_rate_limit as u64, clock.now().instant),

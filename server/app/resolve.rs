@@ -70,8 +70,13 @@ pub fn namespaces(config: &Config) -> Result<Namespaces, NamespaceError> {
         user_boundary: channel.user_boundary.clone(),
         user_separator: channel.user_separator.clone(),
     };
-    let named = channel.namespaces.iter().map(|raw| (raw.name.clone(), channel_options(raw)));
-    Namespaces::new(syntax, &channel.publication_data_format, channel_options(&channel.without_namespace), named)
+    let named = channel.namespaces.iter().map(|raw| (raw.name.clone(), channel_options(&raw.options)));
+    Namespaces::new(
+        syntax,
+        &channel.publication_data_format,
+        channel_options(&channel.without_namespace),
+        named,
+    )
 }
 
 /// Namespaces as the verbs of the node see them, made once so that a lookup copies nothing.
@@ -84,8 +89,11 @@ impl NodeNamespaces {
     /// Prepares the options of all namespaces of `config`.
     pub fn new(config: &Config, namespaces: Arc<Namespaces>) -> Self {
         let channel = &config.channel;
-        let all = channel.namespaces.iter().chain([&channel.without_namespace]);
-        let options = all.map(|raw| (raw.name.clone().into_boxed_str(), Arc::new(node_options(config, raw)))).collect();
+        let named = channel.namespaces.iter().map(|raw| (raw.name.as_str(), &raw.options));
+        let options = named
+            .chain([("", &channel.without_namespace)])
+            .map(|(name, raw)| (name.into(), Arc::new(node_options(config, raw))))
+            .collect();
         Self { namespaces, options }
     }
 }
@@ -115,7 +123,7 @@ fn node_options(config: &Config, raw: &config::ChannelOptions) -> node::ChannelO
             "binary" => node::DataFormat::Binary,
             _ => node::DataFormat::NotEmpty,
         },
-        history_size: raw.history_size,
+        history_size: raw.history_size as u64,
         history_ttl: raw.history_ttl.get(),
         history_meta_ttl: if own_ttl.is_zero() { config.channel.history_meta_ttl.get() } else { own_ttl },
         delta_publish: raw.delta_publish,
@@ -130,7 +138,7 @@ fn node_options(config: &Config, raw: &config::ChannelOptions) -> node::ChannelO
 /// Builds what shards work with.
 pub fn environment(config: &Config, namespaces: Arc<Namespaces>, node: &str) -> Environment {
     let client = &config.client;
-    let websocket = &config.websocket;
+    let websocket = &config.websocket.frames;
     let personal = &client.subscribe_to_user_personal_channel;
     let settings = Settings {
         version: crate::VERSION.to_owned(),
@@ -187,35 +195,28 @@ pub fn verifiers(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Ve
     let connect = Arc::new(TokenVerifier::new(&verifier_options(&config.client.token, skip), runtime)?);
     let own = &config.client.subscription_token;
     let subscribe = if own.enabled {
-        Arc::new(TokenVerifier::new(&subscription_verifier_options(own, skip), runtime)?)
+        Arc::new(TokenVerifier::new(&verifier_options(&own.token, skip), runtime)?)
     } else {
         connect.clone()
     };
     Ok(Verifiers { connect, subscribe })
 }
 
-macro_rules! verifier_options {
-    ($name:ident, $section:ty) => {
-        /// A token section as the verifier takes it.
-        pub fn $name(token: &$section, insecure_skip_signature_verify: bool) -> VerifierOptions {
-            VerifierOptions {
-                hmac_secret_key: token.hmac_secret_key.clone(),
-                hmac_previous_secret_key: token.hmac_previous_secret_key.clone(),
-                hmac_previous_secret_key_valid_until: token.hmac_previous_secret_key_valid_until,
-                rsa_public_key: token.rsa_public_key.to_string(),
-                ecdsa_public_key: token.ecdsa_public_key.to_string(),
-                jwks_public_endpoint: token.jwks_public_endpoint.clone(),
-                audience: token.audience.clone(),
-                audience_regex: token.audience_regex.clone(),
-                issuer: token.issuer.clone(),
-                issuer_regex: token.issuer_regex.clone(),
-                user_id_claim: token.user_id_claim.clone(),
-                insecure_skip_jwks_endpoint_safety_check: token.insecure_skip_jwks_endpoint_safety_check,
-                insecure_skip_signature_verify,
-            }
-        }
-    };
+/// A token section as the verifier takes it.
+pub fn verifier_options(token: &config::Token, insecure_skip_signature_verify: bool) -> VerifierOptions {
+    VerifierOptions {
+        hmac_secret_key: token.hmac_secret_key.clone(),
+        hmac_previous_secret_key: token.hmac_previous_secret_key.clone(),
+        hmac_previous_secret_key_valid_until: token.hmac_previous_secret_key_valid_until,
+        rsa_public_key: token.rsa_public_key.to_string(),
+        ecdsa_public_key: token.ecdsa_public_key.to_string(),
+        jwks_public_endpoint: token.jwks_public_endpoint.clone(),
+        audience: token.audience.clone(),
+        audience_regex: token.audience_regex.clone(),
+        issuer: token.issuer.clone(),
+        issuer_regex: token.issuer_regex.clone(),
+        user_id_claim: token.user_id_claim.clone(),
+        insecure_skip_jwks_endpoint_safety_check: token.insecure_skip_jwks_endpoint_safety_check,
+        insecure_skip_signature_verify,
+    }
 }
-
-verifier_options!(verifier_options, config::Token);
-verifier_options!(subscription_verifier_options, config::Token);

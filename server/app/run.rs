@@ -2,7 +2,7 @@
 
 use super::assemble::{Assembly, AssemblyError, assemble};
 use crate::api::{PlacementSettings, Port, TlsChoice, http_service, place};
-use crate::config::{Config, Tls};
+use crate::config::{Config, Pem, PemError, Tls};
 use crate::net::{ListenError, PemMaterial, Serving as Listener, TlsError, listen, serve, tls_server_config};
 use crate::observability::{InsecureMode, Serving, Starting};
 use crate::seams::{Clock, SystemClock};
@@ -32,6 +32,14 @@ pub enum RunError {
         section: &'static str,
         /// Why not.
         source: TlsError,
+    },
+    /// A certificate or key cannot be had.
+    #[error("load certificate or key of {section}")]
+    Pem {
+        /// Section of the configuration.
+        section: &'static str,
+        /// Why not.
+        source: PemError,
     },
     /// Signals cannot be listened to.
     #[error("listen to signals")]
@@ -138,10 +146,13 @@ fn open(
 }
 
 fn tls(section: &'static str, tls: &Tls) -> Result<Arc<rustls::ServerConfig>, RunError> {
+    let load = |pem: &Pem| {
+        pem.load().map(String::into_bytes).map_err(|source| RunError::Pem { section, source })
+    };
     let material = PemMaterial {
-        certificates: tls.cert_pem.to_string().into_bytes(),
-        key: tls.key_pem.to_string().into_bytes(),
-        client_authorities: Some(tls.client_ca_pem.to_string().into_bytes()).filter(|pem| !pem.is_empty()),
+        certificates: load(&tls.cert_pem)?,
+        key: load(&tls.key_pem)?,
+        client_authorities: (!tls.client_ca_pem.is_empty()).then(|| load(&tls.client_ca_pem)).transpose()?,
     };
     tls_server_config(&material).map_err(|source| RunError::Tls { section, source })
 }
