@@ -10,6 +10,8 @@ mod load;
 mod read;
 mod sections;
 pub mod setting;
+mod unsupported;
+mod validate;
 mod values;
 
 pub use error::{ConfigError, Warning};
