@@ -55,11 +55,13 @@ const OPTION_ROWS: &[OptionRow] = &[
 
 /// Refuses the first feature that is switched on and not there.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
-    let refuse = |key: String, feature: &str| Err(ConfigError::Unsupported { key, feature: feature.to_owned() });
+    let refuse =
+        |key: String, feature: &str| Err(ConfigError::Unsupported { key, feature: feature.to_owned() });
     if let Some((key, feature, _)) = ROWS.iter().find(|(_, _, is_on)| is_on(config)) {
         return refuse((*key).to_owned(), feature);
     }
-    let named = config.channel.namespaces.iter().map(|ns| (format!("channel.namespaces[{}]", ns.name), &ns.options));
+    let named =
+        config.channel.namespaces.iter().map(|ns| (format!("channel.namespaces[{}]", ns.name), &ns.options));
     let all = named.chain([("channel.without_namespace".to_owned(), &config.channel.without_namespace)]);
     for (section, options) in all {
         if let Some((key, feature, _)) = OPTION_ROWS.iter().find(|(_, _, is_on)| is_on(options)) {

@@ -22,6 +22,6 @@ pub use operations::*;
 pub use postgres::*;
 pub use proxy::*;
 pub use redis::*;
+pub use root::Config;
 pub use rpc::*;
 pub use transports::*;
-pub use root::Config;

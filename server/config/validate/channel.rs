@@ -10,7 +10,10 @@ pub(super) fn check(config: &Config, proxies: &[&str]) -> Checked {
     let channel = &config.channel;
     whole_seconds(channel.history_meta_ttl).map_err(in_section("channel.history_meta_ttl"))?;
     if !DATA_FORMATS.contains(&channel.publication_data_format.as_str()) {
-        return Err(format!("unknown channel.publication_data_format: \"{}\"", channel.publication_data_format));
+        return Err(format!(
+            "unknown channel.publication_data_format: \"{}\"",
+            channel.publication_data_format
+        ));
     }
     let rules = Rules { config, proxies };
     rules.options(&channel.without_namespace).map_err(in_section("channel.without_namespace"))?;
@@ -92,14 +95,21 @@ impl Rules<'_> {
                 || options.sub_refresh_proxy_enabled)
         {
             return Err(
-                "can't use subscribe stream proxy together with subscribe, publish or sub refresh proxies".into()
+                "can't use subscribe stream proxy together with subscribe, publish or sub refresh proxies"
+                    .into(),
             );
         }
         let own = &self.config.channel.proxy;
         let map = &options.map;
         type Row<'r> = (&'static str, bool, &'r str, &'static str, &'r Proxy);
         let rows: [Row<'_>; 6] = [
-            ("subscribe", options.subscribe_proxy_enabled, &options.subscribe_proxy_name, "subscribe", &own.subscribe),
+            (
+                "subscribe",
+                options.subscribe_proxy_enabled,
+                &options.subscribe_proxy_name,
+                "subscribe",
+                &own.subscribe,
+            ),
             ("publish", options.publish_proxy_enabled, &options.publish_proxy_name, "publish", &own.publish),
             (
                 "sub refresh",
@@ -115,7 +125,13 @@ impl Rules<'_> {
                 "subscribe_stream",
                 &own.subscribe_stream,
             ),
-            ("map publish", map.publish_proxy_enabled, &map.publish_proxy_name, "map_publish", &own.map_publish),
+            (
+                "map publish",
+                map.publish_proxy_enabled,
+                &map.publish_proxy_name,
+                "map_publish",
+                &own.map_publish,
+            ),
             ("map remove", map.remove_proxy_enabled, &map.remove_proxy_name, "map_remove", &own.map_remove),
         ];
         for (what, enabled, name, key, proxy) in rows {
@@ -135,7 +151,9 @@ impl Rules<'_> {
         }
         let poll = &options.shared_poll;
         if self.config.shared_poll.hmac_secret_key.is_empty() {
-            return Err("shared_poll.hmac_secret_key is required when subscription_type is \"shared_poll\"".into());
+            return Err(
+                "shared_poll.hmac_secret_key is required when subscription_type is \"shared_poll\"".into()
+            );
         }
         let name = poll.proxy_name.as_str();
         if !name.is_empty() && !self.proxies.contains(&name) {

@@ -6,7 +6,9 @@ use crate::config::{Config, HttpServer, Tls};
 pub(super) fn check(server: &HttpServer, config: &Config) -> Checked {
     let internal = server.internal_port.as_str();
     if !internal.is_empty() && internal.parse::<u16>().is_err() {
-        return Err(format!("http_server.internal_port: expected a number between 0 and 65535, found {internal:?}"));
+        return Err(format!(
+            "http_server.internal_port: expected a number between 0 and 65535, found {internal:?}"
+        ));
     }
     if server.h2c_external && server.internal_port.parse().unwrap_or(server.port) == server.port {
         return Err("external_h2c requires custom separate internal_port to be configured".into());

@@ -83,7 +83,9 @@ fn ephemeral(map: &MapOptions) -> Checked {
 
 fn persistent(options: &ChannelOptions) -> Checked {
     if !options.map.key_ttl.is_zero() {
-        return Err("map.key_ttl must not be set when map.mode is \"persistent\" (entries don't expire)".into());
+        return Err(
+            "map.key_ttl must not be set when map.mode is \"persistent\" (entries don't expire)".into()
+        );
     }
     // Entries of presence are cleaned up by their time to live, which persistent maps do not have.
     if options.subscription_type != "map" && options.subscription_type.starts_with("map_") {
@@ -94,7 +96,10 @@ fn persistent(options: &ChannelOptions) -> Checked {
         ));
     }
     if !options.map.meta_ttl.is_zero() {
-        return Err("map.meta_ttl must not be set when map.mode is \"persistent\" (the position never expires)".into());
+        return Err(
+            "map.meta_ttl must not be set when map.mode is \"persistent\" (the position never expires)"
+                .into(),
+        );
     }
     Ok(())
 }
