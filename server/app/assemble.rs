@@ -5,7 +5,7 @@ use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
 use crate::api::{Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service};
 use crate::api::{EndpointGroups, Port, route_path};
-use crate::auth::{ApiKey, OriginPolicy, VerifierError};
+use crate::auth::{ApiKey, OriginPolicy};
 use crate::broker::MemoryBroker;
 use crate::channel::{NamespaceError, PatternError};
 use crate::config::Config;
@@ -28,8 +28,8 @@ pub enum AssemblyError {
     #[error("build namespaces")]
     Namespaces(#[from] NamespaceError),
     /// A token key or pattern cannot be used.
-    #[error("build token verifier")]
-    Verifier(#[from] VerifierError),
+    #[error("build token verifiers")]
+    Tokens(#[from] resolve::TokenError),
     /// An origin pattern is malformed.
     #[error("read client.allowed_origins")]
     Origins(#[from] PatternError),
@@ -99,7 +99,7 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
         Backend { broker: broker.clone(), presence, tokens: authority.clone(), connections: connections.clone() };
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     let environment = resolve::environment(config, namespaces, node.uid());
-    let reactor = Reactor::new(shards, environment, backend, clock.clone(), runtime)?;
+    let reactor = Reactor::new(shards, environment, backend, clock.clone(), metrics.clone(), runtime)?;
     broker.attach(reactor.clone());
     let as_connections: Arc<dyn Connections> = reactor.clone();
     // Set once, right here, before anything can ask.
@@ -177,7 +177,7 @@ impl Assembly {
         let settings = GrpcSettings {
             access,
             transport_errors: section.error_mode == "transport",
-            max_message_size: section.max_receive_message_size as usize,
+            max_message_size: section.max_receive_message_size,
             reflection: section.reflection,
         };
         let grpc = Some(GrpcFront::new(settings, self.grpc_service(), &self.grpc_health)?);
@@ -240,5 +240,5 @@ fn node_name(config: &Config) -> String {
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "?" } else { host.trim() };
-    format!("{host}_{}", config.http_server.port_number())
+    format!("{host}_{}", config.http_server.port)
 }

@@ -49,7 +49,7 @@ impl ConnectionEndpoints for Endpoints {
 impl Endpoints {
     fn websocket(&self, request: Request<Incoming>) -> Response<Body> {
         let now = Instant::now();
-        if let Err(limit) = self.gate.admit(self.reactor.open_connections(), now) {
+        if let Err(limit) = self.gate.admit(self.reactor.authenticated_connections(), now) {
             ConnectionLimitReached { limit, now }.emit(&self.metrics);
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

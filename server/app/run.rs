@@ -2,7 +2,8 @@
 
 use super::assemble::{Assembly, AssemblyError, assemble};
 use crate::api::{PlacementSettings, Port, TlsChoice, http_service, place};
-use crate::config::{Config, Pem, PemError, Tls};
+use crate::config::sections::listeners::Tls;
+use crate::config::{Config, Pem, PemError};
 use crate::net::{ListenError, PemMaterial, Serving as Listener, TlsError, listen, serve, tls_server_config};
 use crate::observability::{InsecureMode, Serving, Starting};
 use crate::seams::{Clock, SystemClock};
@@ -25,6 +26,14 @@ pub enum RunError {
     /// A port cannot be opened.
     #[error("open a port")]
     Listen(#[from] ListenError),
+    /// A certificate or key cannot be read.
+    #[error("read {key}")]
+    Pem {
+        /// Path of the key in the configuration.
+        key: String,
+        /// Why not.
+        source: PemError,
+    },
     /// TLS cannot be set up.
     #[error("set up tls of {section}")]
     Tls {
@@ -32,14 +41,6 @@ pub enum RunError {
         section: &'static str,
         /// Why not.
         source: TlsError,
-    },
-    /// A certificate or key cannot be had.
-    #[error("load certificate or key of {section}")]
-    Pem {
-        /// Section of the configuration.
-        section: &'static str,
-        /// Why not.
-        source: PemError,
     },
     /// Signals cannot be listened to.
     #[error("listen to signals")]
@@ -84,7 +85,7 @@ pub async fn run(
     }
     assembly.reactor.drain(Close::from(DisconnectCode::Shutdown));
     let _ = stop.send(true);
-    let deadline = tokio::time::sleep(config.shutdown.timeout.get());
+    let deadline = tokio::time::sleep(config.shutdown.timeout.to_std());
     tokio::select! {
         () = async {
             while listeners.join_next().await.is_some() {}
@@ -120,7 +121,7 @@ fn open_ports(
         let section = &config.grpc_api;
         let tls = section.tls.enabled.then(|| tls("grpc_api.tls", &section.tls)).transpose()?;
         let port = assembly.separate_grpc(config)?;
-        open(&section.address, section.port as u16, port, tls, stopped.clone(), listeners)?;
+        open(&section.address, section.port, port, tls, stopped.clone(), listeners)?;
     }
     Ok(())
 }
@@ -146,13 +147,15 @@ fn open(
 }
 
 fn tls(section: &'static str, tls: &Tls) -> Result<Arc<rustls::ServerConfig>, RunError> {
-    let load = |pem: &Pem| {
-        pem.load().map(String::into_bytes).map_err(|source| RunError::Pem { section, source })
+    let load = |name: &str, pem: &Pem| match pem.load() {
+        Ok(text) => Ok(text.into_bytes()),
+        Err(source) => Err(RunError::Pem { key: format!("{section}.{name}"), source }),
     };
+    let authorities = (!tls.client_ca_pem.is_empty()).then(|| load("client_ca_pem", &tls.client_ca_pem));
     let material = PemMaterial {
-        certificates: load(&tls.cert_pem)?,
-        key: load(&tls.key_pem)?,
-        client_authorities: (!tls.client_ca_pem.is_empty()).then(|| load(&tls.client_ca_pem)).transpose()?,
+        certificates: load("cert_pem", &tls.cert_pem)?,
+        key: load("key_pem", &tls.key_pem)?,
+        client_authorities: authorities.transpose()?,
     };
     tls_server_config(&material).map_err(|source| RunError::Tls { section, source })
 }
@@ -161,9 +164,9 @@ fn placement_settings(config: &Config) -> PlacementSettings {
     let server = &config.http_server;
     PlacementSettings {
         address: server.address.clone(),
-        port: server.port_number(),
+        port: server.port,
         internal_address: server.internal_address.clone(),
-        internal_port: server.internal_port_number(),
+        internal_port: server.internal_port.parse().ok(),
         tls: server.tls.enabled,
         tls_external: server.tls_external,
         internal_tls: server.internal_tls.enabled,

@@ -8,7 +8,7 @@ mod environment;
 mod error;
 mod load;
 mod read;
-mod sections;
+pub mod sections;
 pub mod setting;
 mod unsupported;
 mod validate;

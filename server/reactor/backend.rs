@@ -167,7 +167,7 @@ fn stream_recovery(page: HistoryPage, since: &StreamPosition, filter: Option<&Fi
     } else {
         Vec::new()
     };
-    Joined { position, publications, recovered }
+    Joined { position, publications, recovered, attempted: true }
 }
 
 /// Decides what a client gets that only wants the newest publication. `page` is newest first.
@@ -175,12 +175,13 @@ fn cache_recovery(page: HistoryPage, since: &StreamPosition, filter: Option<&Fil
     let HistoryPage { publications, position } = page;
     let same_state = since.offset > 0 && *since == position;
     let at_top = publications.first().is_some_and(|newest| newest.offset == position.offset);
+    let joined = |position, publications, recovered| Joined { position, publications, recovered, attempted: true };
     let wanted = publications.into_iter().find(|publication| matches(filter, publication));
     match wanted {
-        None => Joined { position, publications: Vec::new(), recovered: same_state },
-        Some(_) if !at_top => Joined { position, publications: Vec::new(), recovered: false },
-        Some(_) if same_state => Joined { position, publications: Vec::new(), recovered: true },
-        Some(publication) => Joined { position, publications: vec![publication], recovered: true },
+        None => joined(position, Vec::new(), same_state),
+        Some(_) if !at_top => joined(position, Vec::new(), false),
+        Some(_) if same_state => joined(position, Vec::new(), true),
+        Some(publication) => joined(position, vec![publication], true),
     }
 }
 

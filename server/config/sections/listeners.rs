@@ -104,16 +104,3 @@ section! {
         info_metrics_aggregate_interval: crate::config::values::Duration = "60s",
     }
 }
-
-impl HttpServer {
-    /// Port of the main listener.
-    pub fn port_number(&self) -> u16 {
-        self.port
-    }
-
-    /// Port of the internal listener, if it has one of its own. A text that is no port was refused by
-    /// [`Config::validate`](crate::config::Config::validate).
-    pub fn internal_port_number(&self) -> Option<u16> {
-        self.internal_port.parse().ok()
-    }
-}

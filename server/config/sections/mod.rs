@@ -1,17 +1,17 @@
 //! All sections of the configuration, by subject.
 
-mod channel;
-mod client;
-mod consumers;
-mod engines;
-mod listeners;
-mod operations;
-mod postgres;
-mod proxy;
-mod redis;
+pub mod channel;
+pub mod client;
+pub mod consumers;
+pub mod engines;
+pub mod listeners;
+pub mod operations;
+pub mod postgres;
+pub mod proxy;
+pub mod redis;
 mod root;
-mod rpc;
-mod transports;
+pub mod rpc;
+pub mod transports;
 
 pub use channel::*;
 pub use client::*;

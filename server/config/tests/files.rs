@@ -76,7 +76,7 @@ fn durations_are_strings_or_nanoseconds() {
     let config = load(
         r#"{"client": {"ping_interval": 1500000000}, "broker": {"postgres": {"cleanup_interval": -1}}}"#,
     );
-    assert_eq!(config.client.ping_interval.get(), std::time::Duration::from_millis(1500));
+    assert_eq!(config.client.ping_interval.to_std(), std::time::Duration::from_millis(1500));
     assert!(config.broker.postgres.cleanup_interval.is_negative());
 }
 

@@ -57,7 +57,7 @@ impl Duration {
     }
 
     /// The length for timers; zero if negative.
-    pub const fn get(self) -> std::time::Duration {
+    pub const fn to_std(self) -> std::time::Duration {
         if self.0 < 0 {
             std::time::Duration::ZERO
         } else {
