@@ -63,7 +63,10 @@ fn named_items_are_added_by_name_and_addressed_by_name() {
     let loaded = load_all(".json", file, &env, &[]).expect("loads");
     assert_eq!(loaded.warnings, []);
     let namespaces = &loaded.config.channel.namespaces;
-    assert_eq!(namespaces.iter().map(|ns| ns.name.as_str()).collect::<Vec<_>>(), ["in-file.x", "chat", "news"]);
+    assert_eq!(
+        namespaces.iter().map(|ns| ns.name.as_str()).collect::<Vec<_>>(),
+        ["in-file.x", "chat", "news"]
+    );
     assert_eq!(namespaces[0].options.history_size, 2);
     assert!(namespaces[1].options.presence && !namespaces[2].options.presence);
     assert_eq!(loaded.config.consumers[0].kafka.brokers, ["a:1", "b:2"]);
@@ -82,7 +85,10 @@ fn a_json_list_replaces_the_list_of_the_file() {
     ];
     let config = load_all(".json", file, &env, &[]).expect("loads").config;
     assert_eq!(config.proxies.len(), 1);
-    assert_eq!((config.proxies[0].name.as_str(), config.proxies[0].proxy.timeout.to_string().as_str()), ("new", "3s"));
+    assert_eq!(
+        (config.proxies[0].name.as_str(), config.proxies[0].proxy.timeout.to_string().as_str()),
+        ("new", "3s")
+    );
     assert_eq!(config.client.connect_code_to_unidirectional_disconnect.transforms[0].to.code, 4500);
 }
 
@@ -110,8 +116,14 @@ fn a_variable_that_does_not_fit_is_named() {
         refusal("CENTRIFUGO_CLIENT_INSECURE", "yes"),
         r#"environment variable CENTRIFUGO_CLIENT_INSECURE: expected true or false, found "yes""#
     );
-    assert!(refusal("GYRE_CLIENT_PING_INTERVAL", "5").starts_with("environment variable GYRE_CLIENT_PING_INTERVAL: "));
+    assert!(
+        refusal("GYRE_CLIENT_PING_INTERVAL", "5")
+            .starts_with("environment variable GYRE_CLIENT_PING_INTERVAL: ")
+    );
     assert!(refusal("CENTRIFUGO_CONSUMERS", "[{").contains("expected a list of objects as JSON"));
     let missing = refusal("CENTRIFUGO_RPC_PROXY_HTTP_STATIC_HEADERS", r#"{"a": "${CENTRIFUGO_VAR_NONE}"}"#);
-    assert_eq!(missing, r#"rpc.proxy.http.static_headers: environment variable "CENTRIFUGO_VAR_NONE" is not set"#);
+    assert_eq!(
+        missing,
+        r#"rpc.proxy.http.static_headers: environment variable "CENTRIFUGO_VAR_NONE" is not set"#
+    );
 }

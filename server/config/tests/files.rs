@@ -40,7 +40,8 @@ fn the_three_formats_mean_the_same() {
 
 #[test]
 fn keys_have_no_case_and_dots_are_levels() {
-    let config = load(r#"{"Client.Insecure": true, "CLIENT": {"token.hmac_secret_key": "s"}, "http_server.port": 1}"#);
+    let config =
+        load(r#"{"Client.Insecure": true, "CLIENT": {"token.hmac_secret_key": "s"}, "http_server.port": 1}"#);
     assert!(config.client.insecure);
     assert_eq!(config.client.token.hmac_secret_key, "s");
     assert_eq!(config.http_server.port, 1);
@@ -72,7 +73,9 @@ fn zero_in_a_file_means_the_default() {
 
 #[test]
 fn durations_are_strings_or_nanoseconds() {
-    let config = load(r#"{"client": {"ping_interval": 1500000000}, "broker": {"postgres": {"cleanup_interval": -1}}}"#);
+    let config = load(
+        r#"{"client": {"ping_interval": 1500000000}, "broker": {"postgres": {"cleanup_interval": -1}}}"#,
+    );
     assert_eq!(config.client.ping_interval.to_std(), std::time::Duration::from_millis(1500));
     assert!(config.broker.postgres.cleanup_interval.is_negative());
 }
@@ -104,7 +107,10 @@ fn a_value_that_does_not_fit_is_named_with_its_path() {
         r#"{"channel": {"namespaces": [{}, {"presence": "maybe"}]}}"#,
         r#"channel.namespaces.[1].presence: expected true or false, found "maybe""#,
     );
-    check(r#"{"http_server": {"port": 70000}}"#, "http_server.port: expected a number between 0 and 65535, found 70000");
+    check(
+        r#"{"http_server": {"port": 70000}}"#,
+        "http_server.port: expected a number between 0 and 65535, found 70000",
+    );
     check(r#"{"http_server": 1}"#, "http_server: expected an object");
     check(r#"{"proxies": 1}"#, "proxies: expected a list of objects, found 1");
 }
