@@ -160,10 +160,10 @@ pub fn environment(config: &Config, namespaces: Arc<Namespaces>, node: &str) -> 
         rpc_ping: config.rpc.ping.enabled.then(|| config.rpc.ping.method.clone()),
         unidirectional_closes: unidirectional_closes(config),
     };
-    let message_size = websocket.message_size_limit.min(UNLIMITED);
+    let message_size = usize::try_from(websocket.message_size_limit).unwrap_or(UNLIMITED);
     let inflated_size = match websocket.decompressed_message_size_limit {
         0 => message_size.saturating_mul(10),
-        own => own.min(UNLIMITED),
+        own => usize::try_from(own).unwrap_or(UNLIMITED),
     };
     let limits = Limits {
         queue_max_size: client.queue_max_size,
