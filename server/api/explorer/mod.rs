@@ -29,7 +29,7 @@ impl Explorer {
         let api = api_prefix.trim_end_matches('/');
         let document = match api {
             "/api" => OPENAPI_JSON.to_owned(),
-            other => OPENAPI_JSON_JSON.replace("\"/api/", &format!("\"{other}/")),
+            other => OPENAPI_JSON.replace("\"/api/", &format!("\"{other}/")),
         };
         Self { prefix, document }
     }
