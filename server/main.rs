@@ -7,5 +7,5 @@ fn main() {
     let config = load().unwrap();
     let _guard = gyre::observability::init_logging(&gyre::observability::LogSettings { level: config.log.level.clone(), file: None }).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    if let Err(e) = runtime.block_on(gyre::app::run(config, load, |_| {})) { eprintln!("{e}: {:?}", e); std::process::exit(1); }
+    if let Err(e) = runtime.block_on(gyre::app::run(config, None, load, |_| {})) { eprintln!("{e}: {:?}", e); std::process::exit(1); }
 }

@@ -52,6 +52,19 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Takes values from a tree alone, without file, environment and flags.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first value that cannot be read.
+    pub fn from_value(tree: Value) -> Result<Loaded, ConfigError> {
+        let mut config = Self::default();
+        let mut warnings = Vec::new();
+        read::read(&mut config, &read::normalized(tree), &mut warnings)?;
+        Ok(Loaded { config, warnings })
+    }
+}
+
 /// A format of configuration files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

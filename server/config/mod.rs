@@ -4,15 +4,25 @@
 //! A value comes from a flag, else the environment, else the file, else its default. Entry type: [`Config`], made
 //! by [`Config::load`].
 
+mod describe;
 mod environment;
 mod error;
 mod load;
 mod read;
+pub mod reference;
+mod samples;
 pub mod sections;
 pub mod setting;
+mod unsupported;
+mod validate;
 mod values;
 
+pub use describe::{Key, keys};
 pub use error::{ConfigError, Warning};
 pub use load::{Format, Loaded};
-pub use sections::Config;
+pub use samples::minimal;
+pub use sections::*;
 pub use values::{Duration, Pem, PemError, StringMap};
+
+#[cfg(test)]
+mod tests;

@@ -13,4 +13,15 @@ mod root;
 pub mod rpc;
 pub mod transports;
 
+pub use channel::*;
+pub use client::*;
+pub use consumers::*;
+pub use engines::*;
+pub use listeners::*;
+pub use operations::*;
+pub use postgres::*;
+pub use proxy::*;
+pub use redis::*;
 pub use root::Config;
+pub use rpc::*;
+pub use transports::*;

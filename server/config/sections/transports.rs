@@ -23,7 +23,7 @@ section! {
         write_timeout: Duration = "1s",
         /// Largest message accepted from a client, in bytes.
         message_size_limit: usize = "65536",
-        /// Largest message accepted after decompression, in bytes; zero leaves the choice to the server.
+        /// Largest message accepted after decompression, in bytes; zero means ten times `message_size_limit`.
         decompressed_message_size_limit: usize,
     }
 }
