@@ -72,7 +72,12 @@ pub fn namespaces(config: &Config) -> Result<Namespaces, NamespaceError> {
         user_separator: channel.user_separator.clone(),
     };
     let named = channel.namespaces.iter().map(|raw| (raw.name.clone(), channel_options(&raw.options)));
-    Namespaces::new(syntax, &channel.publication_data_format, channel_options(&channel.without_namespace), named)
+    Namespaces::new(
+        syntax,
+        &channel.publication_data_format,
+        channel_options(&channel.without_namespace),
+        named,
+    )
 }
 
 /// Namespaces as the verbs of the node see them, made once so that a lookup copies nothing.
