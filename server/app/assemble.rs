@@ -1,9 +1,11 @@
 //! The only place where rooms are joined: engines, node, reactor, API, endpoints.
 
-use super::endpoints::{Endpoints, Gate};
+use super::endpoints::{Endpoints, FrontPage, Gate};
 use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
-use crate::api::{Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service};
+use crate::api::{
+    Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service,
+};
 use crate::api::{EndpointGroups, Port, route_path};
 use crate::auth::{ApiKey, OriginPolicy};
 use crate::broker::MemoryBroker;
@@ -68,14 +70,14 @@ impl crate::node::Namespaces for SwappableNamespaces {
     }
 }
 
-/// Joins the rooms as `config` says. Starts the reactor's threads and opens no port.
+/// Joins the rooms as `config` says; `front_page` is what `/` shows, if anything. Starts the reactor's threads and opens no port.
 ///
 /// # Errors
 /// See [`AssemblyError`].
 ///
 /// # Panics
 /// When called outside of a tokio runtime.
-pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
+pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<Assembly, AssemblyError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let runtime = tokio::runtime::Handle::current();
     let namespaces = Arc::new(resolve::namespaces(config)?);
@@ -95,8 +97,13 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
         clock: clock.clone(),
     }));
     let connections = Arc::new(OnceLock::new());
-    let backend =
-        Backend { broker: broker.clone(), presence, tokens: authority.clone(), connections: connections.clone() };
+    let backend = Backend {
+        broker: broker.clone(),
+        presence,
+        tokens: authority.clone(),
+        metrics: metrics.clone(),
+        connections: connections.clone(),
+    };
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     let environment = resolve::environment(config, namespaces, node.uid());
     let reactor = Reactor::new(shards, environment, backend, clock.clone(), metrics.clone(), runtime)?;
@@ -107,15 +114,22 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
     node.set_connections(as_connections);
 
     let service = Arc::new(Service::new(node.clone(), ApiProtocol::Http));
-    let http_api = (!config.http_api.disabled).then(|| Arc::new(HttpApi::new(http_settings(config), service.clone())));
+    let http_api =
+        (!config.http_api.disabled).then(|| Arc::new(HttpApi::new(http_settings(config), service.clone())));
     let client = &config.client;
     let endpoints = Arc::new(Endpoints {
         reactor: reactor.clone(),
         websocket: (!config.websocket.disabled).then(|| route_path(&config.websocket.handler_prefix)),
+        init: config.init.enabled.then(|| route_path(&config.init.handler_prefix)),
+        front_page,
         websocket_options: Options { compression: config.websocket.frames.compression },
         origins: OriginPolicy::new(&client.allowed_origins)?,
         user_header: client.user_id_http_header.clone(),
-        gate: Gate::new(client.connection_limit as u64, client.connection_rate_limit as u64, clock.now().instant),
+        gate: Gate::new(
+            client.connection_limit as u64,
+            client.connection_rate_limit as u64,
+            clock.now().instant,
+        ),
         metrics,
     });
     let grpc_health = GrpcHealth::serving().await;

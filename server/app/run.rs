@@ -1,6 +1,7 @@
 //! From a checked configuration to a process that serves until it is told to stop.
 
 use super::assemble::{Assembly, AssemblyError, assemble};
+use super::endpoints::FrontPage;
 use crate::api::{PlacementSettings, Port, TlsChoice, http_service, place};
 use crate::config::sections::listeners::Tls;
 use crate::config::{Config, Pem, PemError};
@@ -11,6 +12,7 @@ use crate::session::Close;
 use gyre_proto::codes::DisconnectCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -55,17 +57,20 @@ pub enum RunError {
     },
 }
 
-/// Serves until SIGINT or SIGTERM. `reread` reads the configuration again on SIGHUP; `ready` is called with the
+/// Serves until SIGINT or SIGTERM. `front_page` is what `/` shows, if anything. `reread` reads the configuration again on SIGHUP; `ready` is called with the
 /// node once all ports are open.
 ///
 /// # Errors
 /// See [`RunError`]; once everything is open there are none.
 pub async fn run(
     config: Config,
+    front_page: Option<FrontPage>,
     reread: impl Fn() -> Result<Config, Box<dyn std::error::Error + Send + Sync>>,
     ready: impl FnOnce(&Assembly),
 ) -> Result<(), RunError> {
-    let assembly = assemble(&config).await?;
+    // Before anything listens: a signal that nobody waits for would end the process.
+    let signals = Signals::new()?;
+    let assembly = assemble(&config, front_page).await?;
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     Starting { version: crate::VERSION, broker: "memory", presence: "memory", shards }.emit();
     warn_of_insecure_modes(&config);
@@ -76,7 +81,7 @@ pub async fn run(
     open_ports(&assembly, &config, &stopped, &mut listeners)?;
     let sweeper = tokio::spawn(sweep(assembly.broker.clone()));
     ready(&assembly);
-    wait_for_end(&assembly, reread).await?;
+    wait_for_end(&assembly, signals, reread).await;
 
     tracing::info!("shutting down");
     assembly.grpc_health.stop().await;
@@ -204,29 +209,49 @@ async fn sweep(broker: Arc<crate::broker::MemoryBroker>) {
     }
 }
 
+/// The signals the process obeys.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Waits for SIGINT or SIGTERM and reloads on SIGHUP.
 async fn wait_for_end(
     assembly: &Assembly,
+    mut signals: Signals,
     reread: impl Fn() -> Result<Config, Box<dyn std::error::Error + Send + Sync>>,
-) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+) {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => reload(assembly, &reread),
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hangup.recv() => reload(assembly, &reread),
         }
     }
 }
 
-fn reload(assembly: &Assembly, reread: impl Fn() -> Result<Config, Box<dyn std::error::Error + Send + Sync>>) {
+fn reload(
+    assembly: &Assembly,
+    reread: impl Fn() -> Result<Config, Box<dyn std::error::Error + Send + Sync>>,
+) {
     let config = match reread() {
         Ok(config) => config,
         Err(error) => {
-            return tracing::error!(error = &*error as &dyn std::error::Error, "configuration was not reloaded");
+            return tracing::error!(
+                error = &*error as &dyn std::error::Error,
+                "configuration was not reloaded"
+            );
         }
     };
     match assembly.reload(&config) {

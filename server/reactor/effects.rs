@@ -6,7 +6,7 @@ use super::inbox::{Answered, Message};
 use super::shard::{LINGER, Shard, TRANSPORT};
 use super::telemetry;
 use crate::broker::{HistoryFilter, MaybeReady};
-use crate::observability::{Action, Frame};
+use crate::observability::{Action, BrokerMessage, Frame};
 use crate::session::{Activation, Answer, Close, Departure, Effect, JoinPlan, Send, Ticket};
 use crate::transport::websocket::frame;
 use gyre_proto::client;
@@ -27,9 +27,12 @@ impl Shard {
                 }
                 Effect::Join(ticket, plans) => self.join(key, ticket, plans),
                 Effect::Activate(activation) => self.activate(key, activation),
-                Effect::PushSubscription(channel, subscribe) => self.push_subscription(key, &channel, *subscribe),
+                Effect::PushSubscription(channel, subscribe) => {
+                    self.push_subscription(key, &channel, *subscribe)
+                }
                 Effect::AnnounceJoin(channel, info) => {
                     let broker = self.shared.backend.broker.clone();
+                    self.shared.metrics.sent(BrokerMessage::Join, 1);
                     self.in_background(async move {
                         if let Err(error) = broker.publish_join(&channel, info).await {
                             tracing::warn!(%error, %channel, "join was not published");
@@ -39,6 +42,7 @@ impl Shard {
                 Effect::Leave(departure) => self.leave(key, departure),
                 Effect::RenewPresence(channel, info) => {
                     let presence = self.shared.backend.presence.clone();
+                    self.metrics.action(Action::AddPresence);
                     self.in_background(async move {
                         if let Err(error) = presence.add(&channel, info).await {
                             tracing::warn!(%error, %channel, "presence was not renewed");
@@ -118,7 +122,9 @@ impl Shard {
 
     fn count_recoveries(&self, answer: &Answer) {
         let Answer::Joined(joined) = answer else { return };
-        for joined in joined.iter().filter_map(|(_, result)| result.as_ref().ok()).filter(|joined| joined.attempted) {
+        for joined in
+            joined.iter().filter_map(|(_, result)| result.as_ref().ok()).filter(|joined| joined.attempted)
+        {
             self.metrics.recovery(joined.recovered, joined.publications.len());
         }
     }
@@ -175,7 +181,9 @@ impl Shard {
     /// Takes a connection off a channel; true when the node has no other subscriber.
     fn drop_place(&mut self, key: Key, channel: &str) -> bool {
         let Some(index) = self.channels.find(channel) else { return false };
-        let Some(place) = self.connection(key).and_then(|connection| connection.take_place(index)) else { return false };
+        let Some(place) = self.connection(key).and_then(|connection| connection.take_place(index)) else {
+            return false;
+        };
         if !self.channels.get(index).subscribers[place.at as usize].holding {
             self.metrics.subscription_ended();
             self.metrics.action(Action::RemoveSubscription);
@@ -199,6 +207,7 @@ impl Shard {
             return;
         }
         entry.checked = Some(now);
+        self.metrics.action(Action::HistoryStreamTop);
         let (broker, inbox) = (self.shared.backend.broker.clone(), self.inbox.clone());
         self.in_background(async move {
             let top = HistoryFilter { limit: Some(0), ..Default::default() };
@@ -211,7 +220,9 @@ impl Shard {
     }
 
     fn register(&mut self, key: Key) {
-        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else { return };
+        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else {
+            return;
+        };
         self.shared.users.enter(&user);
         self.metrics.connection_accepted(TRANSPORT);
         self.metrics.action(Action::AddClient);
@@ -219,7 +230,9 @@ impl Shard {
     }
 
     fn forget(&mut self, key: Key) {
-        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else { return };
+        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else {
+            return;
+        };
         self.shared.users.leave(&user);
         self.metrics.connection_ended(TRANSPORT);
         self.metrics.action(Action::RemoveClient);
@@ -272,10 +285,16 @@ impl Shard {
     /// Drops a connection whose session cannot be trusted any more.
     pub(super) fn evict(&mut self, key: Key) {
         let channels: Vec<Arc<str>> = self.connection(key).map_or_else(Vec::new, |connection| {
-            connection.session.subscriptions().iter().map(|subscription| subscription.channel.clone()).collect()
+            connection
+                .session
+                .subscriptions()
+                .iter()
+                .map(|subscription| subscription.channel.clone())
+                .collect()
         });
         for channel in channels {
-            let (presence, info) = (true, self.connection(key).map(|connection| connection.session.identity()));
+            let (presence, info) =
+                (true, self.connection(key).map(|connection| connection.session.identity()));
             self.leave(key, Departure { channel, info, presence, announce: true });
         }
         self.forget(key);

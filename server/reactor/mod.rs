@@ -27,7 +27,7 @@ pub use inbox::Answered;
 
 use crate::broker::{ClientInfo, Publication, Receiver, StreamPosition};
 use crate::node::{Connections, Counts, DisconnectUser, RefreshUser, SubscribeUser, UnsubscribeUser};
-use crate::observability::Metrics;
+use crate::observability::{BrokerMessage, Metrics};
 use crate::seams::Clock;
 use crate::session::{Close, Policy, Settings};
 use delivery::{Delivery, Kind};
@@ -138,7 +138,12 @@ impl Reactor {
                 .spawn(move || shard::Shard::new(index, poll, inbox, shared, runtime).run())?;
             threads.push(thread);
         }
-        Ok(Arc::new(Self { shared, inboxes, next: AtomicUsize::new(0), threads: parking_lot::Mutex::new(threads) }))
+        Ok(Arc::new(Self {
+            shared,
+            inboxes,
+            next: AtomicUsize::new(0),
+            threads: parking_lot::Mutex::new(threads),
+        }))
     }
 
     /// Hands over a connection whose handshake is done. Shards take turns.
@@ -224,15 +229,18 @@ impl Receiver for Reactor {
         delta: bool,
         previous: Option<Arc<Publication>>,
     ) {
+        self.shared.metrics.received(BrokerMessage::Publication, 1);
         let kind = Kind::Publication { publication, position, previous: previous.filter(|_| delta) };
         self.deliver(Delivery { channel: channel.clone(), kind });
     }
 
     fn join(&self, channel: &Arc<str>, info: Arc<ClientInfo>) {
+        self.shared.metrics.received(BrokerMessage::Join, 1);
         self.deliver(Delivery { channel: channel.clone(), kind: Kind::Join(info) });
     }
 
     fn leave(&self, channel: &Arc<str>, info: Arc<ClientInfo>) {
+        self.shared.metrics.received(BrokerMessage::Leave, 1);
         self.deliver(Delivery { channel: channel.clone(), kind: Kind::Leave(info) });
     }
 }
