@@ -36,8 +36,8 @@ impl Config {
         let mut config = Self::default();
         let mut warnings = Vec::new();
         if let Some(path) = path {
-            match read_file(path)? {
-                Some(tree) => read::read(&mut config, &read::normalized(tree), &mut warnings)?,
+            match Self::file_tree(path)? {
+                Some(tree) => read::read(&mut config, &tree, &mut warnings)?,
                 None => warnings.push(Warning::FileNotFound { path: path.to_owned() }),
             }
         }
@@ -53,6 +53,15 @@ impl Config {
 }
 
 impl Config {
+    /// What the file at `path` says, with keys in lower case and dotted keys as levels; nothing if there is no such
+    /// file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file is there and cannot be read or parsed.
+    pub fn file_tree(path: &Path) -> Result<Option<Value>, ConfigError> {
+        Ok(read_file(path)?.map(read::normalized))
+    }
+
     /// Takes values from a tree alone, without file, environment and flags.
     ///
     /// # Errors

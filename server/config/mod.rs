@@ -5,6 +5,7 @@
 //! by [`Config::load`].
 
 mod describe;
+mod dotenv;
 mod environment;
 mod error;
 mod load;
@@ -18,6 +19,7 @@ mod validate;
 mod values;
 
 pub use describe::{Key, keys};
+pub use dotenv::variables_with_file;
 pub use error::{ConfigError, Warning};
 pub use load::{Format, Loaded};
 pub use samples::minimal;
