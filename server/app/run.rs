@@ -241,11 +241,17 @@ async fn wait_for_end(
     }
 }
 
-fn reload(assembly: &Assembly, reread: impl Fn() -> Result<Config, Box<dyn std::error::Error + Send + Sync>>) {
+fn reload(
+    assembly: &Assembly,
+    reread: impl Fn() -> Result<Config, Box<dyn std::error::Error + Send + Sync>>,
+) {
     let config = match reread() {
         Ok(config) => config,
         Err(error) => {
-            return tracing::error!(error = &*error as &dyn std::error::Error, "configuration was not reloaded");
+            return tracing::error!(
+                error = &*error as &dyn std::error::Error,
+                "configuration was not reloaded"
+            );
         }
     };
     match assembly.reload(&config) {

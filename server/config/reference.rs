@@ -49,13 +49,8 @@ fn rows<'k>(page: &mut String, keys: impl Iterator<Item = &'k Key>) {
     page.push_str("| Key | Type | Default | Meaning |\n|---|---|---|---|\n");
     for key in keys {
         let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
-        let _ = writeln!(
-            page,
-            "| `{}` | {} | {default} | {} |",
-            key.path,
-            key.kind,
-            key.doc.replace('|', "\\|")
-        );
+        let _ =
+            writeln!(page, "| `{}` | {} | {default} | {} |", key.path, key.kind, key.doc.replace('|', "\\|"));
     }
     page.push('\n');
 }

@@ -70,7 +70,9 @@ impl Registry {
     pub(super) fn channels(&self) -> Vec<(Arc<str>, u32)> {
         let mut all = Vec::new();
         for stripe in &self.stripes {
-            all.extend(stripe.read().iter().map(|(channel, holders)| (channel.clone(), holders.counts.iter().sum())));
+            all.extend(
+                stripe.read().iter().map(|(channel, holders)| (channel.clone(), holders.counts.iter().sum())),
+            );
         }
         all
     }
