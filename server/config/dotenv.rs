@@ -22,11 +22,14 @@ pub fn variables_with_file(path: &Path) -> Result<BTreeMap<String, String>, Conf
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
         Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
     };
-    // Variables that are no text cannot name our keys.
-    let own = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    variables.extend(own);
+    variables.extend(variables_of_process());
     Ok(variables)
+}
+
+/// The variables of this process that are text; others cannot hold values of keys.
+pub fn variables_of_process() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {

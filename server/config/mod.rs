@@ -19,7 +19,7 @@ mod validate;
 mod values;
 
 pub use describe::{Key, keys};
-pub use dotenv::variables_with_file;
+pub use dotenv::{variables_of_process, variables_with_file};
 pub use error::{ConfigError, Warning};
 pub use load::{Format, Loaded};
 pub use samples::minimal;
