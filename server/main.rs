@@ -8,6 +8,7 @@ use gyre::seams::{Clock, SystemClock};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -20,7 +21,11 @@ fn main() -> ExitCode {
         Invocation::Dev { port } => dev(port),
         Invocation::Command(command) => {
             let (now, mut out) = (SystemClock.now().unix, std::io::stdout());
-            command.run(variables_of_process(), now, &mut out).context("run the command")
+            match command.run(variables_of_process(), now, &mut out) {
+                // Whoever read our output has enough of it.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+                ended => ended.context("run the command"),
+            }
         }
     };
     outcome.unwrap_or_else(|error| {
