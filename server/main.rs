@@ -1,83 +1,98 @@
-//! The `gyre` program: a server for real-time messages, and commands around it.
+//! The program: reads the command line and does what it says.
 
-use anyhow::Context as _;
-use gyre::cli::{self, Invocation};
-use gyre::config::{Config, ConfigError, Warning, variables_of_process, variables_with_file};
-use gyre::observability::{LogSettings, init_logging};
+use gyre::app::{dev, run};
+use gyre::cli::{Invocation, parse};
+use gyre::config::{Config, Loaded, Warning};
+use gyre::observability::{LogGuard, LogSettings, init_logging};
 use gyre::seams::{Clock, SystemClock};
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::io::ErrorKind;
+use std::error::Error;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+type Failure = Box<dyn Error + Send + Sync>;
+
 fn main() -> ExitCode {
-    let outcome = match cli::parse() {
-        Invocation::Serve { config_path, flags } => serve(config_path, flags),
-        Invocation::Dev { port } => dev(port),
+    let done = match parse() {
+        Invocation::Serve { config_path, flags } => serve(config_path, flags).map(|()| ExitCode::SUCCESS),
+        Invocation::Dev { port } => try_out(port).map(|()| ExitCode::SUCCESS),
         Invocation::Command(command) => {
-            let (now, mut out) = (SystemClock.now().unix, std::io::stdout());
-            match command.run(variables_of_process(), now, &mut out) {
-                // Whoever read our output has enough of it.
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-                ended => ended.context("run the command"),
-            }
+            let mut out = std::io::stdout().lock();
+            let code = command.run(environment(), SystemClock.now().unix, &mut out);
+            code.and_then(|code| out.flush().map(|()| code)).map_err(Into::into)
         }
     };
-    outcome.unwrap_or_else(|error| {
-        // Logging may not be set up, or go to a file: whoever starts the process sees this in any case.
-        eprintln!("gyre: {error:#}");
+    done.unwrap_or_else(|error: Failure| {
+        eprintln!("error: {}", chain(&*error));
         ExitCode::FAILURE
     })
 }
 
 /// Runs the server until it is told to stop.
-fn serve(path: PathBuf, flags: Vec<(String, Value)>) -> anyhow::Result<ExitCode> {
-    let variables = variables_with_file(Path::new(".env")).context("read .env")?;
-    let (config, warnings) = load(&path, &variables, &flags).context("load the configuration")?;
-    let file = (!config.log.file.is_empty()).then(|| config.log.file.clone().into());
-    let _logs =
-        init_logging(&LogSettings { level: config.log.level.clone(), file }).context("set up logging")?;
-    warnings.iter().for_each(tell);
-    let reread = move || {
-        let (config, warnings) = load(&path, &variables, &flags)?;
-        warnings.iter().for_each(tell);
+fn serve(path: PathBuf, flags: Vec<(String, Value)>) -> Result<(), Failure> {
+    let Loaded { config, warnings } = Config::load(Some(&path), server_environment(), &flags)?;
+    config.validate()?;
+    let _guard = start_logging(&config)?;
+    for warning in &warnings {
+        warn(warning);
+    }
+    let reread = move || -> Result<Config, Failure> {
+        // The file for the environment is read at start only, as upstream does.
+        let config = Config::load(Some(&path), environment(), &flags)?.config;
+        config.validate()?;
         Ok(config)
     };
-    run(async { gyre::app::run(config, None, reread, |_| {}).await.context("run the server") })
+    runtime()?.block_on(run(config, None, reread, |_| {}))?;
+    Ok(())
 }
 
-/// Runs the server to try until it is told to stop.
-fn dev(port: u16) -> anyhow::Result<ExitCode> {
-    let _logs = init_logging(&LogSettings { level: "warn".into(), file: None }).context("set up logging")?;
-    run(async { gyre::app::dev::serve(port).await.context("run the server to try") })
+fn try_out(port: u16) -> Result<(), Failure> {
+    let _guard = init_logging(&LogSettings { level: "warn".to_owned(), file: None })?;
+    runtime()?.block_on(dev::serve(port))?;
+    Ok(())
 }
 
-fn run(server: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    runtime.block_on(server)?;
-    Ok(ExitCode::SUCCESS)
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("runtime").build()
 }
 
-fn load(
-    path: &Path,
-    variables: &BTreeMap<String, String>,
-    flags: &[(String, Value)],
-) -> Result<(Config, Vec<Warning>), ConfigError> {
-    let loaded = Config::load(Some(path), variables.clone().into_iter(), flags)?;
-    loaded.config.validate()?;
-    Ok((loaded.config, loaded.warnings))
+fn start_logging(config: &Config) -> Result<LogGuard, Failure> {
+    let file = Some(PathBuf::from(&config.log.file)).filter(|file| !file.as_os_str().is_empty());
+    Ok(init_logging(&LogSettings { level: config.log.level.clone(), file })?)
 }
 
-fn tell(warning: &Warning) {
+/// Variables of the process whose names and values are text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Variables of the process, and below them those of `.env` in the working directory.
+fn server_environment() -> impl Iterator<Item = (String, String)> {
+    let file = dotenvy::from_path_iter(Path::new(".env")).into_iter().flatten().filter_map(Result::ok);
+    // Later ones win, so the process's own variables come last.
+    file.chain(environment())
+}
+
+fn warn(warning: &Warning) {
     match warning {
         Warning::FileNotFound { path } => tracing::warn!(path = %path.display(), "{}", warning.message()),
         Warning::UnknownKey { key } => tracing::warn!(key, "{}", warning.message()),
         Warning::UnknownVariable { name } => tracing::warn!(var = name, "{}", warning.message()),
     }
+}
+
+/// The error and everything it came from.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }

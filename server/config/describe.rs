@@ -124,7 +124,7 @@ fn values_below(
             Node::Section(below) => return values_below(below, &path, &variable, show),
             Node::List(list) => {
                 show(&path, &variable, Shown::List(list));
-                for index in 0..list.count() {
+                for index in 0..list.len() {
                     let Some(name) = list.name(index).map(|name| super::environment::item_name(name)) else {
                         continue;
                     };

@@ -137,7 +137,7 @@ fn overlay_list(
     if !list.is_named() {
         return Ok(());
     }
-    for index in 0..list.count() {
+    for index in 0..list.len() {
         let Some(name) = list.name(index).map(|name| item_name(name)) else { continue };
         overlay_section(list.item(index), environment, &format!("{path}_{name}"), warnings)?;
     }
@@ -148,7 +148,7 @@ fn overlay_list(
 fn append(list: &mut dyn List, names: &str) {
     for new in names.split_whitespace() {
         list.push();
-        let index = list.count() - 1;
+        let index = list.len() - 1;
         if let Some(name) = list.name(index) {
             new.clone_into(name);
         }
@@ -175,7 +175,7 @@ fn expand_section(
             Node::Leaf(leaf) => leaf
                 .expand(&|name| environment.get(name))
                 .map_err(|reason| ConfigError::Value { key, reason }),
-            Node::List(list) => (0..list.count()).try_for_each(|index| {
+            Node::List(list) => (0..list.len()).try_for_each(|index| {
                 expand_section(list.item(index), environment, &format!("{key}.[{index}]"))
             }),
         }

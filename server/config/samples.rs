@@ -31,7 +31,7 @@ impl Config {
                     let plain = matches!(leaf.type_name(), "bool" | "int" | "duration");
                     (leaf.is_zero(), if plain { text } else { quoted(&text) })
                 }
-                Shown::List(list) => (list.count() == 0, quoted(&list_text(list))),
+                Shown::List(list) => (list.len() == 0, quoted(&list_text(list))),
             };
             if only.is_none_or(|tree| !is_zero && is_set(tree, path)) {
                 variables.push((name.to_owned(), text));
@@ -60,14 +60,14 @@ fn quoted(text: &str) -> String {
 /// The names of named items, separated by spaces; other items as JSON.
 fn list_text(list: &mut dyn List) -> String {
     if list.is_named() {
-        let names: Vec<_> = (0..list.count()).filter_map(|index| list.name(index).cloned()).collect();
+        let names: Vec<_> = (0..list.len()).filter_map(|index| list.name(index).cloned()).collect();
         return names.join(" ");
     }
     items_of(list).to_string()
 }
 
 fn items_of(list: &mut dyn List) -> Value {
-    (0..list.count()).map(|index| tree_of(list.item(index))).collect()
+    (0..list.len()).map(|index| tree_of(list.item(index))).collect()
 }
 
 fn tree_of(section: &mut dyn Section) -> Value {

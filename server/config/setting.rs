@@ -87,12 +87,16 @@ pub trait Leaf {
 /// A list of sections of one kind.
 pub trait List {
     /// Number of items.
-    fn count(&self) -> usize;
+    fn len(&self) -> usize;
+    /// True if there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
     /// Removes all items.
     fn clear(&mut self);
     /// Adds an item with default values.
     fn push(&mut self);
-    /// The item at `index`, which is below [`List::count`].
+    /// The item at `index`, which is below [`List::len`].
     fn item(&mut self, index: usize) -> &mut dyn Section;
     /// The name of the item at `index`, for lists whose items can be addressed by environment variables.
     fn name(&mut self, index: usize) -> Option<&mut String>;
@@ -120,8 +124,8 @@ impl<T: Item> Setting for Vec<T> {
 }
 
 impl<T: Item> List for Vec<T> {
-    fn count(&self) -> usize {
-        self.len()
+    fn len(&self) -> usize {
+        Vec::len(self)
     }
     fn clear(&mut self) {
         Vec::clear(self);
