@@ -113,8 +113,11 @@ impl Format {
         let tree = match self {
             _ if text.trim().is_empty() => Value::Null,
             Self::Json => serde_json::from_str(text).map_err(|error| error.to_string())?,
-            Self::Yaml => serde_saphyr::from_str(text).map_err(|error| error.to_string())?,
-            Self::Toml => toml::from_str(text).map_err(|error| error.to_string())?,
+            Self::Yaml => serde_saphyr::from_str(text).map_err(|error| first_line(&error))?,
+            Self::Toml => toml::from_str(text).map_err(|error| {
+                let place = first_line(&error);
+                format!("{place}: {}", toml::de::Error::message(&error))
+            })?,
         };
         match tree {
             Value::Null => Ok(Value::Object(serde_json::Map::new())),
@@ -138,6 +141,13 @@ impl Format {
         }
         Ok(text)
     }
+}
+
+/// What a parser says, without the lines of the file it quotes, which may hold secrets.
+fn first_line(error: &dyn std::fmt::Display) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 /// The tree of the file, or nothing if there is no such file.

@@ -5,7 +5,6 @@
 //! by [`Config::load`].
 
 mod describe;
-mod dotenv;
 mod environment;
 mod error;
 mod load;
@@ -19,7 +18,6 @@ mod validate;
 mod values;
 
 pub use describe::{Key, keys};
-pub use dotenv::variables_with_file;
 pub use error::{ConfigError, Warning};
 pub use load::{Format, Loaded};
 pub use samples::minimal;
