@@ -7,7 +7,7 @@ use gyre::observability::{LogGuard, LogSettings, init_logging};
 use gyre::seams::{Clock, SystemClock};
 use serde_json::Value;
 use std::error::Error;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -23,7 +23,11 @@ fn main() -> ExitCode {
         Invocation::Command(command) => {
             let mut out = std::io::stdout().lock();
             let code = command.run(environment(), SystemClock.now().unix, &mut out);
-            code.and_then(|code| out.flush().map(|()| code)).map_err(Into::into)
+            match code.and_then(|code| out.flush().map(|()| code)) {
+                // Whoever reads has seen enough.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+                done => done.map_err(Into::into),
+            }
         }
     };
     done.unwrap_or_else(|error: Failure| {
@@ -34,15 +38,19 @@ fn main() -> ExitCode {
 
 /// Runs the server until it is told to stop.
 fn serve(path: PathBuf, flags: Vec<(String, Value)>) -> Result<(), Failure> {
-    let Loaded { config, warnings } = Config::load(Some(&path), server_environment(), &flags)?;
+    // Read at start only, as upstream does; a reload sees the same values.
+    let file = dotenvy::from_path_iter(Path::new(".env"));
+    let file: Vec<_> = file.into_iter().flatten().filter_map(Result::ok).collect();
+    // Later ones win, so the process's own variables come last.
+    let variables = move || file.clone().into_iter().chain(environment());
+    let Loaded { config, warnings } = Config::load(Some(&path), variables(), &flags)?;
     config.validate()?;
     let _guard = start_logging(&config)?;
     for warning in &warnings {
         warn(warning);
     }
     let reread = move || -> Result<Config, Failure> {
-        // The file for the environment is read at start only, as upstream does.
-        let config = Config::load(Some(&path), environment(), &flags)?.config;
+        let config = Config::load(Some(&path), variables(), &flags)?.config;
         config.validate()?;
         Ok(config)
     };
@@ -69,13 +77,6 @@ fn start_logging(config: &Config) -> Result<LogGuard, Failure> {
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-}
-
-/// Variables of the process, and below them those of `.env` in the working directory.
-fn server_environment() -> impl Iterator<Item = (String, String)> {
-    let file = dotenvy::from_path_iter(Path::new(".env")).into_iter().flatten().filter_map(Result::ok);
-    // Later ones win, so the process's own variables come last.
-    file.chain(environment())
 }
 
 fn warn(warning: &Warning) {
