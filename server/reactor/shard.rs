@@ -209,6 +209,7 @@ impl Shard {
             dirty: false,
             starved: false,
             blocked: false,
+            counted: 0,
             too_slow: false,
             awaits_close: false,
             deaf: false,
@@ -308,7 +309,7 @@ impl Shard {
         let now = self.now.instant;
         let Some(connection) = self.connection(key) else { return Flow::Stop };
         match event {
-            Event::Message(message) => {
+            Event::Message(_, message) => {
                 if connection.phase != Phase::Open {
                     return Flow::Continue;
                 }
@@ -442,9 +443,7 @@ impl Shard {
             return;
         }
         let mut connection = self.connections.remove(key.slot as usize);
-        if connection.blocked {
-            self.waiting_bytes = self.waiting_bytes.saturating_sub(connection.outbox.bytes());
-        }
+        self.waiting_bytes -= connection.counted;
         // An error here means the socket is gone from the queue already.
         let _ = self.poll.registry().deregister(connection.socket.stream_mut());
         self.shared.traffic.connections.fetch_sub(1, Ordering::Relaxed);
@@ -675,7 +674,6 @@ impl Shard {
         let now = self.now.instant;
         let Some(connection) = self.connection(key) else { return };
         connection.dirty = false;
-        let was_blocked = connection.blocked;
         let before = connection.outbox.bytes();
         let flushed = connection.outbox.flush(&mut connection.socket, write_buffer);
         let after = connection.outbox.bytes();
@@ -694,11 +692,13 @@ impl Shard {
                     connection.deadline = None;
                 }
                 let done = connection.phase == Phase::Finishing;
-                if was_blocked {
-                    self.waiting_bytes = self.waiting_bytes.saturating_sub(before);
-                }
+                // The peer learns at once that nothing follows, and what it still sends is read, so that the
+                // system does not reset the connection before the close frame has arrived.
+                let ended = connection.deaf && connection.socket.end_writing().is_err();
+                let waited = std::mem::take(&mut connection.counted);
+                self.waiting_bytes -= waited;
                 self.traffic.bytes_sent += before as u64;
-                if done {
+                if done || ended {
                     self.remove(key);
                 }
             }
@@ -707,8 +707,8 @@ impl Shard {
                 if connection.phase == Phase::Open && !timeout.is_zero() && (progress || connection.deadline.is_none()) {
                     connection.deadline = Some(now + timeout);
                 }
-                let waited = if was_blocked { before } else { 0 };
-                self.waiting_bytes = (self.waiting_bytes + after).saturating_sub(waited);
+                let waited = std::mem::replace(&mut connection.counted, after);
+                self.waiting_bytes = self.waiting_bytes + after - waited;
                 self.traffic.bytes_sent += (before - after) as u64;
                 self.reschedule(key);
             }
