@@ -12,7 +12,12 @@ pub fn patterns(data: &[u8]) {
         assert!(!literal || glob.is_match(text) == (pattern == text));
         let policy = OriginPolicy::new(&[pattern]).expect("a pattern that is good alone is good in a list");
         assert!(policy.allows(None) && policy.allows(Some("")));
-        assert!(text.is_empty() || !policy.allows(Some(text)) || policy.allows(Some(&text.to_uppercase())) || text.to_uppercase().to_lowercase() != text.to_lowercase());
+        assert!(
+            text.is_empty()
+                || !policy.allows(Some(text))
+                || policy.allows(Some(&text.to_uppercase()))
+                || text.to_uppercase().to_lowercase() != text.to_lowercase()
+        );
     }
     if let Ok(glob) = gyre::node::Glob::compile(pattern) {
         assert!(!literal || glob.matches(text) == (pattern == text));

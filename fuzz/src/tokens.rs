@@ -34,7 +34,11 @@ pub fn tokens(data: &[u8]) {
     if accepted(&format!("{signed}.{signature}")) {
         let header: serde_json::Value = serde_json::from_slice(header).expect("an accepted header is JSON");
         assert_eq!(header["alg"], "HS256");
-        assert!(serde_json::from_slice::<serde_json::Value>(claims).expect("accepted claims are JSON").is_object());
+        assert!(
+            serde_json::from_slice::<serde_json::Value>(claims)
+                .expect("accepted claims are JSON")
+                .is_object()
+        );
     }
 }
 
