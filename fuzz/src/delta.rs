@@ -5,7 +5,7 @@ use gyre::protocol::delta as fossil;
 /// Applies arbitrary deltas, and makes deltas that must lead to what they were made for.
 pub fn delta(data: &[u8]) {
     const LIMIT: usize = 64 * 1024;
-    let (previous, rest) = crate::halves(data);
+    let (previous, rest) = super::halves(data);
     if let Ok(made) = fossil::apply(previous, rest, LIMIT) {
         assert!(made.len() <= LIMIT);
     }

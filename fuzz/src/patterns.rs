@@ -5,7 +5,7 @@ use gyre::channel::{Glob, pattern};
 
 /// Compiles the pattern before the first byte 0 in each dialect and asks it about the text behind.
 pub fn patterns(data: &[u8]) {
-    let (pattern, text) = crate::halves(data);
+    let (pattern, text) = super::halves(data);
     let (Ok(pattern), Ok(text)) = (std::str::from_utf8(pattern), std::str::from_utf8(text)) else { return };
     let literal = !pattern.contains(['*', '?', '[', ']', '{', '}', '\\']);
     if let Ok(glob) = Glob::new(pattern) {

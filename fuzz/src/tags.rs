@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Compiles the filter before the first byte 0 and asks it about the tags behind, one `key=value` a line.
 /// Its negation must answer the opposite.
 pub fn tags_filter(data: &[u8]) {
-    let (tree, tags) = crate::halves(data);
+    let (tree, tags) = super::halves(data);
     let Ok(tree) = FilterNode::decode_json(tree) else { return };
     let Ok(filter) = Filter::compile(&tree) else { return };
     let tags: BTreeMap<String, String> = String::from_utf8_lossy(tags)

@@ -27,7 +27,7 @@ pub fn tokens(data: &[u8]) {
         let _ = inspect(token);
         return;
     }
-    let (header, claims) = crate::halves(data);
+    let (header, claims) = super::halves(data);
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
     let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()));
