@@ -151,13 +151,13 @@ impl Shard {
                     self.mark_dirty(key);
                 }
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
-                    self.read(key, event.is_read_closed());
+                    self.isolated(Some(key), |shard| shard.read(key, event.is_read_closed()));
                 }
             }
             for key in std::mem::take(&mut self.starved) {
                 if let Some(connection) = self.connection(key) {
                     connection.starved = false;
-                    self.read(key, true);
+                    self.isolated(Some(key), |shard| shard.read(key, true));
                 }
             }
             self.drain_inbox();
@@ -458,7 +458,11 @@ impl Shard {
                 break;
             }
             while let Some(message) = self.backlog.pop_front() {
-                self.on_message(message);
+                let key = match &message {
+                    Message::Answer(answered) => Some(answered.key),
+                    _ => None,
+                };
+                self.isolated(key, |shard| shard.on_message(message));
                 self.tell_behind();
             }
         }
@@ -737,7 +741,7 @@ impl Shard {
             if connection.scheduled.is_some_and(|scheduled| scheduled <= now) {
                 connection.scheduled = None;
             }
-            self.on_deadline(key, now);
+            self.isolated(Some(key), |shard| shard.on_deadline(key, now));
             self.reschedule(key);
         }
     }
@@ -773,6 +777,27 @@ impl Shard {
 
     // ---- Sessions ----
 
+    /// Does something for one connection, or for none in particular. A panic in it, wherever its code is, ends
+    /// that connection only.
+    fn isolated(&mut self, key: Option<Key>, act: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| act(self))).is_err() {
+            self.panicked(key);
+        }
+    }
+
+    fn panicked(&mut self, key: Option<Key>) {
+        self.shared.traffic.panics.fetch_add(1, Ordering::Relaxed);
+        tracing::error!("a connection's handler panicked; the connection is dropped");
+        self.effects.clear();
+        // It is taken out while a socket is read, and lost if that panics.
+        if self.read_buffer.is_empty() {
+            self.read_buffer = vec![0; READ_BUFFER].into_boxed_slice();
+        }
+        if let Some(key) = key {
+            self.evict(key);
+        }
+    }
+
     /// Gives a session an input and carries out what it wants. A panic ends this connection only.
     pub(super) fn input(&mut self, key: Key, act: impl FnOnce(&mut Session, &mut session::Context<'_>)) {
         let environment = self.environment.clone();
@@ -799,10 +824,7 @@ impl Shard {
         }));
         self.effects = effects;
         if outcome.is_err() {
-            self.shared.traffic.panics.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("a connection's handler panicked; the connection is dropped");
-            self.effects.clear();
-            return self.evict(key);
+            return self.panicked(Some(key));
         }
         self.carry_out(key);
         self.reschedule(key);
