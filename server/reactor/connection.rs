@@ -74,6 +74,8 @@ pub(super) struct Connection {
     pub(super) starved: bool,
     /// The event queue reports when it becomes writable.
     pub(super) blocked: bool,
+    /// Bytes of the outbox that are part of the shard's sum of waiting bytes.
+    pub(super) counted: usize,
     /// It must be closed as slow.
     pub(super) too_slow: bool,
     /// Lingering without having sent a close frame: the peer's is echoed.

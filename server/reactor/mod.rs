@@ -12,6 +12,8 @@ mod connection;
 mod delivery;
 mod effects;
 mod inbox;
+#[cfg(test)]
+mod isolation_tests;
 mod outbox;
 mod registry;
 mod shard;

@@ -149,13 +149,13 @@ impl Shard {
                     self.mark_dirty(key);
                 }
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
-                    self.read(key, event.is_read_closed());
+                    self.isolated(Some(key), |shard| shard.read(key, event.is_read_closed()));
                 }
             }
             for key in std::mem::take(&mut self.starved) {
                 if let Some(connection) = self.connection(key) {
                     connection.starved = false;
-                    self.read(key, true);
+                    self.isolated(Some(key), |shard| shard.read(key, true));
                 }
             }
             self.drain_inbox();
@@ -208,6 +208,7 @@ impl Shard {
             dirty: false,
             starved: false,
             blocked: false,
+            counted: 0,
             too_slow: false,
             awaits_close: false,
             deaf: false,
@@ -314,7 +315,7 @@ impl Shard {
         let now = self.now.instant;
         let Some(connection) = self.connection(key) else { return Flow::Stop };
         match event {
-            Event::Message(message) => {
+            Event::Message(_, message) => {
                 if connection.phase != Phase::Open {
                     return Flow::Continue;
                 }
@@ -470,9 +471,7 @@ impl Shard {
             return;
         }
         let mut connection = self.connections.remove(key.slot as usize);
-        if connection.blocked {
-            self.waiting_bytes = self.waiting_bytes.saturating_sub(connection.outbox.bytes());
-        }
+        self.waiting_bytes -= connection.counted;
         // An error here means the socket is gone from the queue already.
         let _ = self.poll.registry().deregister(connection.socket.stream_mut());
         self.shared.traffic.connections.fetch_sub(1, Ordering::Relaxed);
@@ -487,7 +486,11 @@ impl Shard {
                 break;
             }
             while let Some(message) = self.backlog.pop_front() {
-                self.on_message(message);
+                let key = match &message {
+                    Message::Answer(answered) => Some(answered.key),
+                    _ => None,
+                };
+                self.isolated(key, |shard| shard.on_message(message));
                 self.tell_behind();
             }
         }
@@ -722,8 +725,6 @@ impl Shard {
         let now = self.now.instant;
         let Some(connection) = self.connection(key) else { return };
         connection.dirty = false;
-        let was_blocked = connection.blocked;
-        let before = connection.outbox.bytes();
         let flushed = connection.outbox.flush(&mut connection.socket, write_buffer);
         let after = connection.outbox.bytes();
         let flushed = match flushed {
@@ -741,10 +742,12 @@ impl Shard {
                     connection.deadline = None;
                 }
                 let done = connection.phase == Phase::Finishing;
-                if was_blocked {
-                    self.waiting_bytes = self.waiting_bytes.saturating_sub(before);
-                }
-                if done {
+                // The peer learns at once that nothing follows, and what it still sends is read, so that the
+                // system does not reset the connection before the close frame has arrived.
+                let ended = connection.deaf && connection.socket.end_writing().is_err();
+                let waited = std::mem::take(&mut connection.counted);
+                self.waiting_bytes -= waited;
+                if done || ended {
                     self.remove(key);
                 }
             }
@@ -756,8 +759,8 @@ impl Shard {
                 {
                     connection.deadline = Some(now + timeout);
                 }
-                let waited = if was_blocked { before } else { 0 };
-                self.waiting_bytes = (self.waiting_bytes + after).saturating_sub(waited);
+                let waited = std::mem::replace(&mut connection.counted, after);
+                self.waiting_bytes = self.waiting_bytes + after - waited;
                 self.reschedule(key);
             }
             Err(_) => self.peer_gone(key),
@@ -785,7 +788,7 @@ impl Shard {
             if connection.scheduled.is_some_and(|scheduled| scheduled <= now) {
                 connection.scheduled = None;
             }
-            self.on_deadline(key, now);
+            self.isolated(Some(key), |shard| shard.on_deadline(key, now));
             self.reschedule(key);
         }
     }
@@ -823,6 +826,27 @@ impl Shard {
 
     // ---- Sessions ----
 
+    /// Does something for one connection, or for none in particular. A panic in it, wherever its code is, ends
+    /// that connection only.
+    fn isolated(&mut self, key: Option<Key>, act: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| act(self))).is_err() {
+            self.panicked(key);
+        }
+    }
+
+    fn panicked(&mut self, key: Option<Key>) {
+        self.shared.traffic.panics.fetch_add(1, Ordering::Relaxed);
+        tracing::error!("a connection's handler panicked; the connection is dropped");
+        self.effects.clear();
+        // It is taken out while a socket is read, and lost if that panics.
+        if self.read_buffer.is_empty() {
+            self.read_buffer = vec![0; READ_BUFFER].into_boxed_slice();
+        }
+        if let Some(key) = key {
+            self.evict(key);
+        }
+    }
+
     /// Gives a session an input and carries out what it wants. A panic ends this connection only.
     pub(super) fn input(&mut self, key: Key, act: impl FnOnce(&mut Session, &mut session::Context<'_>)) {
         let environment = self.environment.clone();
@@ -849,10 +873,7 @@ impl Shard {
         }));
         self.effects = effects;
         if outcome.is_err() {
-            self.shared.traffic.panics.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("a connection's handler panicked; the connection is dropped");
-            self.effects.clear();
-            return self.evict(key);
+            return self.panicked(Some(key));
         }
         self.carry_out(key);
         self.reschedule(key);

@@ -2,6 +2,7 @@
 
 use mio::net::TcpStream;
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 
 /// A non-blocking byte stream to one peer.
 pub(super) enum Socket {
@@ -46,6 +47,21 @@ impl Socket {
     /// Whether a short read proves that nothing more is there. Not under TLS, where records are buffered.
     pub(super) fn short_read_is_all(&self) -> bool {
         matches!(self, Self::Plain(_))
+    }
+
+    /// Tells the peer that nothing more will be written; reading goes on.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    pub(super) fn end_writing(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.shutdown(Shutdown::Write),
+            Self::Tls(tls) => {
+                tls.session.send_close_notify();
+                tls.flush_records()?;
+                tls.stream.shutdown(Shutdown::Write)
+            }
+        }
     }
 
     /// Writes records that TLS made by itself; true when none is left.

@@ -76,10 +76,10 @@ pub fn accept<B>(
         Some(name) => name == PROTOBUF,
         None => query_is(query, "format", "protobuf") || query_is(query, "cf_protocol", "protobuf"),
     };
-    let compression = options.compression && offers_deflate(request.headers());
+    let deflate = deflate_answer(request.headers()).filter(|_| options.compression);
     let encoding = if protobuf { Encoding::Protobuf } else { Encoding::Json };
     let handshake = Handshake {
-        wire: Wire { encoding, unidirectional: false, compression },
+        wire: Wire { encoding, unidirectional: false, compression: deflate.is_some() },
         transport: Transport {
             native_ping: query_is(query, "cf_ws_frame_ping_pong", "true"),
             text_payloads: encoding == Encoding::Json,
@@ -107,9 +107,8 @@ pub fn accept<B>(
     if let Some(name) = subprotocol {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
     }
-    if compression {
-        let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(agreed));
+    if let Some(answer) = deflate {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(answer));
     }
     response
 }
@@ -159,14 +158,54 @@ fn subprotocol(headers: &HeaderMap) -> Option<&'static str> {
     names.map(str::trim).find_map(|name| [JSON, PROTOBUF].into_iter().find(|ours| *ours == name))
 }
 
-/// Whether permessage-deflate is offered in a form that can be agreed to as it is answered.
-fn offers_deflate(headers: &HeaderMap) -> bool {
+/// The parameters every agreement to permessage-deflate has: no context outlives a message.
+const DEFLATE: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+/// The same for a peer that names the window we have anyway.
+const DEFLATE_WINDOW: &str =
+    "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15";
+
+/// The answer to the first offer of permessage-deflate that can be kept, if there is one.
+///
+/// Publications are compressed once for all, with the largest window, so a smaller one cannot be promised.
+///
+/// Source: RFC 7692 §5.1 and §7.1: an offer with parameters that are unknown, repeated or cannot be kept is
+/// declined.
+pub fn deflate_answer(headers: &HeaderMap) -> Option<&'static str> {
     let offered = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
     offered
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|extension| extension.split(';').next().is_some_and(|name| name.trim() == "permessage-deflate"))
+        .find_map(answer_offer)
+}
+
+fn answer_offer(offer: &str) -> Option<&'static str> {
+    let mut parts = offer.split(';').map(str::trim);
+    if !parts.next()?.eq_ignore_ascii_case("permessage-deflate") {
+        return None;
+    }
+    let mut seen = Vec::new();
+    let mut answer = DEFLATE;
+    for part in parts {
+        let (name, value) = match part.split_once('=') {
+            Some((name, value)) => (name.trim_end(), Some(value.trim().trim_matches('"'))),
+            None => (part, None),
+        };
+        if seen.contains(&name) {
+            return None;
+        }
+        seen.push(name);
+        match (name, value) {
+            (
+                "server_no_context_takeover" | "client_no_context_takeover" | "client_max_window_bits",
+                None,
+            ) => {}
+            ("client_max_window_bits", Some("8" | "9" | "10" | "11" | "12" | "13" | "14" | "15")) => {}
+            ("server_max_window_bits", Some("15")) => answer = DEFLATE_WINDOW,
+            _ => return None,
+        }
+    }
+    Some(answer)
 }
 
 fn query_is(query: &str, name: &str, value: &str) -> bool {
@@ -245,6 +284,34 @@ mod tests {
         assert_eq!(named("x, centrifuge-protobuf, centrifuge-json"), Some(PROTOBUF));
         assert_eq!(named("centrifuge-json"), Some(JSON));
         assert_eq!(named("other"), None);
+    }
+
+    #[test]
+    fn only_offers_that_can_be_kept_are_answered() {
+        let answer = |offers: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(offers));
+            deflate_answer(&headers)
+        };
+        assert_eq!(answer("permessage-deflate"), Some(DEFLATE));
+        assert_eq!(answer("x-other, permessage-deflate; client_max_window_bits"), Some(DEFLATE));
+        assert_eq!(answer("permessage-deflate; client_max_window_bits=10"), Some(DEFLATE));
+        assert_eq!(answer("permessage-deflate; server_max_window_bits=\"15\""), Some(DEFLATE_WINDOW));
+        assert_eq!(
+            answer("permessage-deflate; server_max_window_bits=10, permessage-deflate"),
+            Some(DEFLATE)
+        );
+        for declined in [
+            "x-webkit-deflate-frame",
+            "permessage-deflate; server_max_window_bits=10",
+            "permessage-deflate; server_max_window_bits",
+            "permessage-deflate; client_max_window_bits=7",
+            "permessage-deflate; server_no_context_takeover=1",
+            "permessage-deflate; client_no_context_takeover; client_no_context_takeover",
+            "permessage-deflate; unknown",
+        ] {
+            assert_eq!(answer(declined), None, "{declined}");
+        }
     }
 
     #[test]

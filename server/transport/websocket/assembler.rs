@@ -32,7 +32,7 @@ pub struct Partial {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A whole text or binary message, decompressed.
-    Message(&'a mut [u8]),
+    Message(Opcode, &'a mut [u8]),
     /// A ping that wants its payload back.
     Ping(&'a [u8]),
     /// An answer to a native ping.
@@ -168,10 +168,10 @@ fn deliver(
     if compressed {
         let mut message = inflater.inflate(payload, limits.inflated_size)?;
         check_text(opcode, &message)?;
-        return Ok(handle(Event::Message(&mut message)));
+        return Ok(handle(Event::Message(opcode, &mut message)));
     }
     check_text(opcode, payload)?;
-    Ok(handle(Event::Message(payload)))
+    Ok(handle(Event::Message(opcode, payload)))
 }
 
 fn check_text(opcode: Opcode, message: &[u8]) -> Result<(), Violation> {

@@ -1,0 +1,10 @@
+//! Attacks on a server process: none may hurt others, none may cost more memory than its bound.
+//!
+//! Tokens and frames that are refused one by one are in `tests/wire/scenarios/attacks.yaml`; here is what
+//! needs many connections, much data, or a look at the process.
+
+mod frames;
+mod http;
+mod peer;
+mod process;
+mod readers;
