@@ -6,6 +6,7 @@ pub mod app;
 pub mod auth;
 pub mod broker;
 pub mod channel;
+pub mod cli;
 pub mod config;
 pub mod net;
 pub mod node;

@@ -36,6 +36,15 @@ impl Refusal {
         Self { code: ApiErrorCode::BadRequest, reason: Some(Reason::Field(reason)) }
     }
 
+    /// Whether an engine failed, so that somebody should look; otherwise the request cannot be served as it is.
+    pub fn is_fault(&self) -> bool {
+        match &self.reason {
+            Some(Reason::Node(NodeError::Broker(BrokerError::Unavailable(_)) | NodeError::Presence(_))) => true,
+            Some(_) => false,
+            None => self.code == ApiErrorCode::Internal,
+        }
+    }
+
     /// Refuses with nothing more to say.
     pub fn code(code: ApiErrorCode) -> Self {
         Self { code, reason: None }

@@ -6,7 +6,7 @@ use crate::net::Body;
 use gyre_proto::FILE_DESCRIPTOR_SET;
 use gyre_proto::api::centrifugo_api_server::{CentrifugoApiServer, SERVICE_NAME};
 use gyre_proto::service::GrpcApi;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use std::convert::Infallible;
@@ -119,7 +119,8 @@ impl GrpcFront {
                     return Ok(Status::unauthenticated("unauthenticated").into_http());
                 }
                 let gzip = request.headers().get("grpc-encoding").is_some_and(|encoding| encoding == "gzip");
-                if gzip { self.api_gzip.call(request).await } else { self.api.call(request).await }
+                let response = if gzip { self.api_gzip.call(request).await } else { self.api.call(request).await };
+                response.map(with_conventional_size_status)
             }
             (name, _) if name == <HealthServer<HealthService> as NamedService>::NAME => {
                 self.health.call(request).await
@@ -133,6 +134,21 @@ impl GrpcFront {
             _ => Ok(Status::unimplemented(format!("unknown service {service}")).into_http()),
         }
     }
+}
+
+/// tonic answers a message over the limit with OUT_OF_RANGE; gRPC implementations agree on RESOURCE_EXHAUSTED,
+/// and callers act on it.
+fn with_conventional_size_status(mut response: Response<TonicBody>) -> Response<TonicBody> {
+    let headers = response.headers_mut();
+    let too_large = headers.get("grpc-status").is_some_and(|status| status == "11")
+        && headers
+            .get("grpc-message")
+            .and_then(|message| message.to_str().ok())
+            .is_some_and(|message| message.contains("length%20too%20large"));
+    if too_large {
+        headers.insert("grpc-status", HeaderValue::from_static("8"));
+    }
+    response
 }
 
 impl Reflection {

@@ -65,8 +65,8 @@ impl Service {
             .observe(ended.saturating_duration_since(started), ended);
         result.map_err(|refusal| {
             let reason = refusal.reason.as_ref().map(|reason| reason as &(dyn std::error::Error + 'static));
-            let code = refusal.code as u32;
-            ApiCommandFailed { protocol: self.protocol, method: method.name(), code, reason }
+            let (code, fault) = (refusal.code as u32, refusal.is_fault());
+            ApiCommandFailed { protocol: self.protocol, method: method.name(), code, fault, reason }
                 .emit(self.node.metrics());
             refusal.code.into()
         })
@@ -76,7 +76,7 @@ impl Service {
         let (method, reply) = call_command(self, command).await;
         if method.is_none() {
             let code = ApiErrorCode::NotFound as u32;
-            ApiCommandFailed { protocol: self.protocol, method: "unknown", code, reason: None }
+            ApiCommandFailed { protocol: self.protocol, method: "unknown", code, fault: false, reason: None }
                 .emit(self.node.metrics());
         }
         reply

@@ -1,11 +1,11 @@
 //! The only place where rooms are joined: engines, node, reactor, API, endpoints.
 
-use super::endpoints::{Endpoints, Gate};
+use super::endpoints::{Endpoints, FrontPage, Gate};
 use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
 use crate::api::{Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service};
 use crate::api::{EndpointGroups, Port, route_path};
-use crate::auth::{ApiKey, OriginPolicy, VerifierError};
+use crate::auth::{ApiKey, OriginPolicy};
 use crate::broker::MemoryBroker;
 use crate::channel::{NamespaceError, PatternError};
 use crate::config::Config;
@@ -28,8 +28,8 @@ pub enum AssemblyError {
     #[error("build namespaces")]
     Namespaces(#[from] NamespaceError),
     /// A token key or pattern cannot be used.
-    #[error("build token verifier")]
-    Verifier(#[from] VerifierError),
+    #[error("build token verifiers")]
+    Tokens(#[from] resolve::TokenError),
     /// An origin pattern is malformed.
     #[error("read client.allowed_origins")]
     Origins(#[from] PatternError),
@@ -68,14 +68,14 @@ impl crate::node::Namespaces for SwappableNamespaces {
     }
 }
 
-/// Joins the rooms as `config` says. Starts the reactor's threads and opens no port.
+/// Joins the rooms as `config` says; `front_page` is what `/` shows, if anything. Starts the reactor's threads and opens no port.
 ///
 /// # Errors
 /// See [`AssemblyError`].
 ///
 /// # Panics
 /// When called outside of a tokio runtime.
-pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
+pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<Assembly, AssemblyError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let runtime = tokio::runtime::Handle::current();
     let namespaces = Arc::new(resolve::namespaces(config)?);
@@ -95,11 +95,16 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
         clock: clock.clone(),
     }));
     let connections = Arc::new(OnceLock::new());
-    let backend =
-        Backend { broker: broker.clone(), presence, tokens: authority.clone(), connections: connections.clone() };
+    let backend = Backend {
+        broker: broker.clone(),
+        presence,
+        tokens: authority.clone(),
+        metrics: metrics.clone(),
+        connections: connections.clone(),
+    };
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     let environment = resolve::environment(config, namespaces, node.uid());
-    let reactor = Reactor::new(shards, environment, backend, clock.clone(), runtime)?;
+    let reactor = Reactor::new(shards, environment, backend, clock.clone(), metrics.clone(), runtime)?;
     broker.attach(reactor.clone());
     let as_connections: Arc<dyn Connections> = reactor.clone();
     // Set once, right here, before anything can ask.
@@ -112,7 +117,9 @@ pub async fn assemble(config: &Config) -> Result<Assembly, AssemblyError> {
     let endpoints = Arc::new(Endpoints {
         reactor: reactor.clone(),
         websocket: (!config.websocket.disabled).then(|| route_path(&config.websocket.handler_prefix)),
-        websocket_options: Options { compression: config.websocket.compression },
+        init: config.init.enabled.then(|| route_path(&config.init.handler_prefix)),
+        front_page,
+        websocket_options: Options { compression: config.websocket.frames.compression },
         origins: OriginPolicy::new(&client.allowed_origins)?,
         user_header: client.user_id_http_header.clone(),
         gate: Gate::new(client.connection_limit as u64, client.connection_rate_limit as u64, clock.now().instant),
@@ -177,7 +184,7 @@ impl Assembly {
         let settings = GrpcSettings {
             access,
             transport_errors: section.error_mode == "transport",
-            max_message_size: section.max_receive_message_size as usize,
+            max_message_size: section.max_receive_message_size,
             reflection: section.reflection,
         };
         let grpc = Some(GrpcFront::new(settings, self.grpc_service(), &self.grpc_health)?);
@@ -240,5 +247,5 @@ fn node_name(config: &Config) -> String {
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "?" } else { host.trim() };
-    format!("{host}_{}", config.http_server.port_number())
+    format!("{host}_{}", config.http_server.port)
 }

@@ -6,12 +6,18 @@ use crate::net::{Body, Peer};
 use crate::observability::{ConnectionLimitReached, Metrics};
 use crate::reactor::Reactor;
 use crate::transport::websocket::accept::{self, Options};
-use http::header::ORIGIN;
-use http::{Request, Response, StatusCode};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN,
+};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Makes the page at `/`, anew for each visitor.
+pub type FrontPage = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The client transports of the external port.
 pub struct Endpoints {
@@ -19,6 +25,10 @@ pub struct Endpoints {
     pub reactor: Arc<Reactor>,
     /// Path of the WebSocket endpoint; none when disabled.
     pub websocket: Option<String>,
+    /// Path where clients find out whether they may connect; none when disabled.
+    pub init: Option<String>,
+    /// The page at `/`; none unless this is a dev server.
+    pub front_page: Option<FrontPage>,
     /// How the WebSocket endpoint behaves.
     pub websocket_options: Options,
     /// Pages that may connect.
@@ -33,34 +43,82 @@ pub struct Endpoints {
 
 impl ConnectionEndpoints for Endpoints {
     fn names(&self) -> Vec<&'static str> {
-        self.websocket.iter().map(|_| "websocket").collect()
+        let named = [("websocket", &self.websocket), ("init", &self.init)];
+        named.into_iter().filter(|(_, path)| path.is_some()).map(|(name, _)| name).collect()
     }
 
     fn handles(&self, path: &str) -> bool {
         self.websocket.as_deref() == Some(path)
+            || self.init.as_deref() == Some(path)
+            || (path == "/" && self.front_page.is_some())
     }
 
     fn call(&self, request: Request<Incoming>, _peer: Peer) -> Reply {
-        let response = self.websocket(request);
+        if let Some(page) = self.front_page.as_ref().filter(|_| request.uri().path() == "/") {
+            let mut response = Response::new(Body::from(page()));
+            let html = HeaderValue::from_static("text/html; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, html);
+            return Box::pin(std::future::ready(response));
+        }
+        let response = match self.refuse() {
+            Some(refused) => refused,
+            None if self.websocket.as_deref() == Some(request.uri().path()) => self.websocket(request),
+            None => self.init(&request),
+        };
         Box::pin(std::future::ready(response))
     }
 }
 
 impl Endpoints {
-    fn websocket(&self, request: Request<Incoming>) -> Response<Body> {
+    /// The answer to a peer that comes when there are enough.
+    fn refuse(&self) -> Option<Response<Body>> {
         let now = Instant::now();
-        if let Err(limit) = self.gate.admit(self.reactor.open_connections(), now) {
-            ConnectionLimitReached { limit, now }.emit(&self.metrics);
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            return response;
+        let limit = self.gate.admit(self.reactor.authenticated_connections(), now).err()?;
+        ConnectionLimitReached { limit, now }.emit(&self.metrics);
+        Some(status(StatusCode::SERVICE_UNAVAILABLE))
+    }
+
+    /// Answers with nothing but whether connecting is possible, so that a page can try before it connects.
+    fn init(&self, request: &Request<Incoming>) -> Response<Body> {
+        let mut response = match *request.method() {
+            Method::GET => {
+                let mut response = Response::new(Body::from("{}"));
+                let json = HeaderValue::from_static("application/json; charset=utf-8");
+                response.headers_mut().insert(CONTENT_TYPE, json);
+                response
+            }
+            _ => status(StatusCode::METHOD_NOT_ALLOWED),
+        };
+        self.allow_origin(request, response.headers_mut());
+        response
+    }
+
+    /// Lets pages of allowed origins read the answer.
+    fn allow_origin(&self, request: &Request<Incoming>, headers: &mut HeaderMap) {
+        let origin = request.headers().get(ORIGIN);
+        if !self.origins.allows(origin.and_then(|origin| origin.to_str().ok())) {
+            return;
         }
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.cloned().unwrap_or(HeaderValue::from_static("")));
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        if let Some(wanted) = request.headers().get(ACCESS_CONTROL_REQUEST_HEADERS) {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+        }
+    }
+
+    fn websocket(&self, request: Request<Incoming>) -> Response<Body> {
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         let allowed = self.origins.allows(header(ORIGIN.as_str()));
         let user = if self.user_header.is_empty() { None } else { header(&self.user_header) };
         let user = user.unwrap_or_default().to_owned();
         accept::accept(request, self.websocket_options, allowed, user, self.reactor.clone())
     }
+}
+
+fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
 }
 
 /// Limits on new connections.

@@ -9,5 +9,5 @@ mod run;
 mod tokens;
 
 pub use assemble::{Assembly, AssemblyError, assemble};
-pub use resolve::{NodeNamespaces, namespaces, subscription_verifier_options, verifier_options};
+pub use resolve::{TokenError, namespaces, verifier_options, verifiers};
 pub use run::{RunError, run};

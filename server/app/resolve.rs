@@ -4,7 +4,8 @@ use super::policy::NamespacePolicy;
 use super::tokens::Verifiers;
 use crate::auth::{TokenVerifier, VerifierError, VerifierOptions};
 use crate::channel::{ChannelOptions, NamespaceError, Namespaces, Syntax};
-use crate::config::{self, Config};
+use crate::config::sections::client::Token;
+use crate::config::{Config, sections};
 use crate::node;
 use crate::reactor::{Environment, Limits};
 use crate::session::{Close, PersonalChannel, Settings};
@@ -18,14 +19,14 @@ const OUTBOUND_BUDGET: usize = 512 << 20;
 const UNLIMITED: usize = 1 << 30;
 
 /// Options of a namespace as the channel room judges by.
-fn channel_options(raw: &config::ChannelOptions) -> ChannelOptions {
+fn channel_options(raw: &sections::channel::ChannelOptions) -> ChannelOptions {
     ChannelOptions {
         presence: raw.presence,
         join_leave: raw.join_leave,
         force_push_join_leave: raw.force_push_join_leave,
-        history_size: raw.history_size as usize,
-        history_ttl: raw.history_ttl.get(),
-        history_meta_ttl: raw.history_meta_ttl.get(),
+        history_size: raw.history_size,
+        history_ttl: raw.history_ttl.to_std(),
+        history_meta_ttl: raw.history_meta_ttl.to_std(),
         force_positioning: raw.force_positioning,
         allow_positioning: raw.allow_positioning,
         force_recovery: raw.force_recovery,
@@ -70,7 +71,7 @@ pub fn namespaces(config: &Config) -> Result<Namespaces, NamespaceError> {
         user_boundary: channel.user_boundary.clone(),
         user_separator: channel.user_separator.clone(),
     };
-    let named = channel.namespaces.iter().map(|raw| (raw.name.clone(), channel_options(raw)));
+    let named = channel.namespaces.iter().map(|raw| (raw.name.clone(), channel_options(&raw.options)));
     Namespaces::new(syntax, &channel.publication_data_format, channel_options(&channel.without_namespace), named)
 }
 
@@ -84,8 +85,9 @@ impl NodeNamespaces {
     /// Prepares the options of all namespaces of `config`.
     pub fn new(config: &Config, namespaces: Arc<Namespaces>) -> Self {
         let channel = &config.channel;
-        let all = channel.namespaces.iter().chain([&channel.without_namespace]);
-        let options = all.map(|raw| (raw.name.clone().into_boxed_str(), Arc::new(node_options(config, raw)))).collect();
+        let named = channel.namespaces.iter().map(|namespace| (namespace.name.as_str(), &namespace.options));
+        let all = named.chain([("", &channel.without_namespace)]);
+        let options = all.map(|(name, raw)| (Box::from(name), Arc::new(node_options(config, raw)))).collect();
         Self { namespaces, options }
     }
 }
@@ -97,12 +99,12 @@ impl node::Namespaces for NodeNamespaces {
     }
 }
 
-fn node_options(config: &Config, raw: &config::ChannelOptions) -> node::ChannelOptions {
+fn node_options(config: &Config, raw: &sections::channel::ChannelOptions) -> node::ChannelOptions {
     let format = match raw.publication_data_format.as_str() {
         "" => config.channel.publication_data_format.as_str(),
         own => own,
     };
-    let own_ttl = raw.history_meta_ttl.get();
+    let own_ttl = raw.history_meta_ttl.to_std();
     node::ChannelOptions {
         kind: match raw.subscription_type.as_str() {
             "map" | "map_clients" | "map_users" => node::ChannelKind::Map,
@@ -115,9 +117,9 @@ fn node_options(config: &Config, raw: &config::ChannelOptions) -> node::ChannelO
             "binary" => node::DataFormat::Binary,
             _ => node::DataFormat::NotEmpty,
         },
-        history_size: raw.history_size,
-        history_ttl: raw.history_ttl.get(),
-        history_meta_ttl: if own_ttl.is_zero() { config.channel.history_meta_ttl.get() } else { own_ttl },
+        history_size: raw.history_size as u64,
+        history_ttl: raw.history_ttl.to_std(),
+        history_meta_ttl: if own_ttl.is_zero() { config.channel.history_meta_ttl.to_std() } else { own_ttl },
         delta_publish: raw.delta_publish,
         presence: raw.presence,
         join_leave: raw.join_leave,
@@ -130,21 +132,21 @@ fn node_options(config: &Config, raw: &config::ChannelOptions) -> node::ChannelO
 /// Builds what shards work with.
 pub fn environment(config: &Config, namespaces: Arc<Namespaces>, node: &str) -> Environment {
     let client = &config.client;
-    let websocket = &config.websocket;
+    let websocket = &config.websocket.frames;
     let personal = &client.subscribe_to_user_personal_channel;
     let settings = Settings {
         version: crate::VERSION.to_owned(),
         node: node.to_owned(),
-        ping_interval: client.ping_interval.get(),
-        pong_timeout: client.pong_timeout.get(),
-        stale_close_delay: client.stale_close_delay.get(),
-        expired_close_delay: client.expired_close_delay.get(),
-        expired_sub_close_delay: client.expired_sub_close_delay.get(),
-        presence_update_interval: client.presence_update_interval.get(),
-        position_check_delay: client.channel_position_check_delay.get(),
-        channel_limit: client.channel_limit as usize,
-        channel_max_length: config.channel.max_length as usize,
-        user_connection_limit: client.user_connection_limit as usize,
+        ping_interval: client.ping_interval.to_std(),
+        pong_timeout: client.pong_timeout.to_std(),
+        stale_close_delay: client.stale_close_delay.to_std(),
+        expired_close_delay: client.expired_close_delay.to_std(),
+        expired_sub_close_delay: client.expired_sub_close_delay.to_std(),
+        presence_update_interval: client.presence_update_interval.to_std(),
+        position_check_delay: client.channel_position_check_delay.to_std(),
+        channel_limit: client.channel_limit,
+        channel_max_length: config.channel.max_length,
+        user_connection_limit: client.user_connection_limit,
         include_server_time: client.connect_include_server_time,
         history_limit: i32::try_from(client.history_max_publication_limit).unwrap_or(i32::MAX),
         recovery_limit: client.recovery_max_publication_limit as u64,
@@ -156,66 +158,86 @@ pub fn environment(config: &Config, namespaces: Arc<Namespaces>, node: &str) -> 
             single_connection: personal.single_connection,
         }),
         rpc_ping: config.rpc.ping.enabled.then(|| config.rpc.ping.method.clone()),
-        unidirectional_closes: BTreeMap::<u32, Close>::new(),
+        unidirectional_closes: unidirectional_closes(config),
     };
-    let message_size = usize::try_from(websocket.message_size_limit).unwrap_or(UNLIMITED);
+    let message_size = websocket.message_size_limit.min(UNLIMITED);
     let inflated_size = match websocket.decompressed_message_size_limit {
         0 => message_size.saturating_mul(10),
-        own => usize::try_from(own).unwrap_or(UNLIMITED),
+        own => own.min(UNLIMITED),
     };
     let limits = Limits {
-        queue_max_size: client.queue_max_size as usize,
+        queue_max_size: client.queue_max_size,
         outbound_budget: OUTBOUND_BUDGET,
-        write_timeout: websocket.write_timeout.get(),
+        write_timeout: websocket.write_timeout.to_std(),
         message_size,
         inflated_size,
-        compression_min_size: websocket.compression_min_size as usize,
+        compression_min_size: websocket.compression_min_size,
         compression_level: websocket.compression_level as u32,
-        position_max_lag: client.channel_position_max_time_lag.get(),
+        position_max_lag: client.channel_position_max_time_lag.to_std(),
     };
-    let history_meta_ttl = config.channel.history_meta_ttl.get();
+    let history_meta_ttl = config.channel.history_meta_ttl.to_std();
     let policy = NamespacePolicy { namespaces, insecure: client.insecure, history_meta_ttl };
     Environment { settings, policy: Box::new(policy), limits }
+}
+
+/// What connect errors become on unidirectional transports, as configured.
+fn unidirectional_closes(config: &Config) -> BTreeMap<u32, Close> {
+    let section = &config.client.connect_code_to_unidirectional_disconnect;
+    let transforms = section.transforms.iter().filter(|_| section.enabled);
+    let close = |code: u32, reason: &str| Close { code, reason: reason.to_owned().into() };
+    transforms.map(|transform| (transform.code, close(transform.to.code, &transform.to.reason))).collect()
+}
+
+/// Why token verifiers cannot be built: a key or pattern of a section cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("use section {section}")]
+pub struct TokenError {
+    /// Section of the configuration.
+    section: &'static str,
+    /// Why not.
+    source: VerifierError,
 }
 
 /// Builds the token verifiers.
 ///
 /// # Errors
 /// The first key or pattern that cannot be used.
-pub fn verifiers(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Verifiers, VerifierError> {
-    let skip = config.client.insecure_skip_token_signature_verify;
-    let connect = Arc::new(TokenVerifier::new(&verifier_options(&config.client.token, skip), runtime)?);
+pub fn verifiers(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Verifiers, TokenError> {
+    let connect = Arc::new(verifier(config, "client.token", &config.client.token, runtime)?);
     let own = &config.client.subscription_token;
     let subscribe = if own.enabled {
-        Arc::new(TokenVerifier::new(&subscription_verifier_options(own, skip), runtime)?)
+        Arc::new(verifier(config, "client.subscription_token", &own.token, runtime)?)
     } else {
         connect.clone()
     };
     Ok(Verifiers { connect, subscribe })
 }
 
-macro_rules! verifier_options {
-    ($name:ident, $section:ty) => {
-        /// A token section as the verifier takes it.
-        pub fn $name(token: &$section, insecure_skip_signature_verify: bool) -> VerifierOptions {
-            VerifierOptions {
-                hmac_secret_key: token.hmac_secret_key.clone(),
-                hmac_previous_secret_key: token.hmac_previous_secret_key.clone(),
-                hmac_previous_secret_key_valid_until: token.hmac_previous_secret_key_valid_until,
-                rsa_public_key: token.rsa_public_key.to_string(),
-                ecdsa_public_key: token.ecdsa_public_key.to_string(),
-                jwks_public_endpoint: token.jwks_public_endpoint.clone(),
-                audience: token.audience.clone(),
-                audience_regex: token.audience_regex.clone(),
-                issuer: token.issuer.clone(),
-                issuer_regex: token.issuer_regex.clone(),
-                user_id_claim: token.user_id_claim.clone(),
-                insecure_skip_jwks_endpoint_safety_check: token.insecure_skip_jwks_endpoint_safety_check,
-                insecure_skip_signature_verify,
-            }
-        }
-    };
+fn verifier(
+    config: &Config,
+    section: &'static str,
+    token: &Token,
+    runtime: &tokio::runtime::Handle,
+) -> Result<TokenVerifier, TokenError> {
+    let options = verifier_options(token, config.client.insecure_skip_token_signature_verify);
+    TokenVerifier::new(&options, runtime).map_err(|source| TokenError { section, source })
 }
 
-verifier_options!(verifier_options, config::Token);
-verifier_options!(subscription_verifier_options, config::Token);
+/// A token section as the verifier takes it.
+pub fn verifier_options(token: &Token, insecure_skip_signature_verify: bool) -> VerifierOptions {
+    VerifierOptions {
+        hmac_secret_key: token.hmac_secret_key.clone(),
+        hmac_previous_secret_key: token.hmac_previous_secret_key.clone(),
+        hmac_previous_secret_key_valid_until: token.hmac_previous_secret_key_valid_until,
+        rsa_public_key: token.rsa_public_key.clone(),
+        ecdsa_public_key: token.ecdsa_public_key.clone(),
+        jwks_public_endpoint: token.jwks_public_endpoint.clone(),
+        audience: token.audience.clone(),
+        audience_regex: token.audience_regex.clone(),
+        issuer: token.issuer.clone(),
+        issuer_regex: token.issuer_regex.clone(),
+        user_id_claim: token.user_id_claim.clone(),
+        insecure_skip_jwks_endpoint_safety_check: token.insecure_skip_jwks_endpoint_safety_check,
+        insecure_skip_signature_verify,
+    }
+}

@@ -1,8 +1,10 @@
 //! From a checked configuration to a process that serves until it is told to stop.
 
 use super::assemble::{Assembly, AssemblyError, assemble};
+use super::endpoints::FrontPage;
 use crate::api::{PlacementSettings, Port, TlsChoice, http_service, place};
-use crate::config::{Config, Tls};
+use crate::config::sections::listeners::Tls;
+use crate::config::{Config, Pem, PemError};
 use crate::net::{ListenError, PemMaterial, Serving as Listener, TlsError, listen, serve, tls_server_config};
 use crate::observability::{InsecureMode, Serving, Starting};
 use crate::seams::{Clock, SystemClock};
@@ -10,6 +12,7 @@ use crate::session::Close;
 use gyre_proto::codes::DisconnectCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -25,6 +28,14 @@ pub enum RunError {
     /// A port cannot be opened.
     #[error("open a port")]
     Listen(#[from] ListenError),
+    /// A certificate or key cannot be read.
+    #[error("read {key}")]
+    Pem {
+        /// Path of the key in the configuration.
+        key: String,
+        /// Why not.
+        source: PemError,
+    },
     /// TLS cannot be set up.
     #[error("set up tls of {section}")]
     Tls {
@@ -46,17 +57,20 @@ pub enum RunError {
     },
 }
 
-/// Serves until SIGINT or SIGTERM. `reread` reads the configuration again on SIGHUP; `ready` is called with the
+/// Serves until SIGINT or SIGTERM. `front_page` is what `/` shows, if anything. `reread` reads the configuration again on SIGHUP; `ready` is called with the
 /// node once all ports are open.
 ///
 /// # Errors
 /// See [`RunError`]; once everything is open there are none.
 pub async fn run(
     config: Config,
+    front_page: Option<FrontPage>,
     reread: impl Fn() -> Result<Config, Box<dyn std::error::Error + Send + Sync>>,
     ready: impl FnOnce(&Assembly),
 ) -> Result<(), RunError> {
-    let assembly = assemble(&config).await?;
+    // Before anything listens: a signal that nobody waits for would end the process.
+    let signals = Signals::new()?;
+    let assembly = assemble(&config, front_page).await?;
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     Starting { version: crate::VERSION, broker: "memory", presence: "memory", shards }.emit();
     warn_of_insecure_modes(&config);
@@ -67,7 +81,7 @@ pub async fn run(
     open_ports(&assembly, &config, &stopped, &mut listeners)?;
     let sweeper = tokio::spawn(sweep(assembly.broker.clone()));
     ready(&assembly);
-    wait_for_end(&assembly, reread).await?;
+    wait_for_end(&assembly, signals, reread).await;
 
     tracing::info!("shutting down");
     assembly.grpc_health.stop().await;
@@ -76,7 +90,7 @@ pub async fn run(
     }
     assembly.reactor.drain(Close::from(DisconnectCode::Shutdown));
     let _ = stop.send(true);
-    let deadline = tokio::time::sleep(config.shutdown.timeout.get());
+    let deadline = tokio::time::sleep(config.shutdown.timeout.to_std());
     tokio::select! {
         () = async {
             while listeners.join_next().await.is_some() {}
@@ -112,7 +126,7 @@ fn open_ports(
         let section = &config.grpc_api;
         let tls = section.tls.enabled.then(|| tls("grpc_api.tls", &section.tls)).transpose()?;
         let port = assembly.separate_grpc(config)?;
-        open(&section.address, section.port as u16, port, tls, stopped.clone(), listeners)?;
+        open(&section.address, section.port, port, tls, stopped.clone(), listeners)?;
     }
     Ok(())
 }
@@ -138,10 +152,15 @@ fn open(
 }
 
 fn tls(section: &'static str, tls: &Tls) -> Result<Arc<rustls::ServerConfig>, RunError> {
+    let load = |name: &str, pem: &Pem| match pem.load() {
+        Ok(text) => Ok(text.into_bytes()),
+        Err(source) => Err(RunError::Pem { key: format!("{section}.{name}"), source }),
+    };
+    let authorities = (!tls.client_ca_pem.is_empty()).then(|| load("client_ca_pem", &tls.client_ca_pem));
     let material = PemMaterial {
-        certificates: tls.cert_pem.to_string().into_bytes(),
-        key: tls.key_pem.to_string().into_bytes(),
-        client_authorities: Some(tls.client_ca_pem.to_string().into_bytes()).filter(|pem| !pem.is_empty()),
+        certificates: load("cert_pem", &tls.cert_pem)?,
+        key: load("key_pem", &tls.key_pem)?,
+        client_authorities: authorities.transpose()?,
     };
     tls_server_config(&material).map_err(|source| RunError::Tls { section, source })
 }
@@ -150,9 +169,9 @@ fn placement_settings(config: &Config) -> PlacementSettings {
     let server = &config.http_server;
     PlacementSettings {
         address: server.address.clone(),
-        port: server.port_number(),
+        port: server.port,
         internal_address: server.internal_address.clone(),
-        internal_port: server.internal_port_number(),
+        internal_port: server.internal_port.parse().ok(),
         tls: server.tls.enabled,
         tls_external: server.tls_external,
         internal_tls: server.internal_tls.enabled,
@@ -190,20 +209,34 @@ async fn sweep(broker: Arc<crate::broker::MemoryBroker>) {
     }
 }
 
+/// The signals the process obeys.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Waits for SIGINT or SIGTERM and reloads on SIGHUP.
 async fn wait_for_end(
     assembly: &Assembly,
+    mut signals: Signals,
     reread: impl Fn() -> Result<Config, Box<dyn std::error::Error + Send + Sync>>,
-) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+) {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => reload(assembly, &reread),
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hangup.recv() => reload(assembly, &reread),
         }
     }
 }

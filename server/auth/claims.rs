@@ -5,18 +5,66 @@ use crate::channel::OptionOverrides;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use serde::de::value::{CowStrDeserializer, MapAccessDeserializer};
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
-/// Claims of a connection token. Names are case-sensitive and may not be repeated.
+/// Reads claims. Names count without regard to case, as upstream reads them, and may not be repeated.
+///
+/// # Errors
+/// `Claims` if the text is no object or a claim has the wrong type.
+pub(super) fn parse<'c, C: Deserialize<'c>>(claims: &'c [u8]) -> Result<C, RejectReason> {
+    let mut deserializer = serde_json::Deserializer::from_slice(claims);
+    let parsed =
+        deserializer.deserialize_map(ClaimsVisitor(PhantomData)).map_err(|_| RejectReason::Claims)?;
+    deserializer.end().map_err(|_| RejectReason::Claims)?;
+    Ok(parsed)
+}
+
+struct ClaimsVisitor<C>(PhantomData<C>);
+
+impl<'de, C: Deserialize<'de>> Visitor<'de> for ClaimsVisitor<C> {
+    type Value = C;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<C, A::Error> {
+        C::deserialize(MapAccessDeserializer::new(LowerCaseKeys(map)))
+    }
+}
+
+/// Hands out the keys of an object in lower case.
+struct LowerCaseKeys<A>(A);
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for LowerCaseKeys<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        let Some(Key(mut key)) = self.0.next_key()? else { return Ok(None) };
+        if key.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            key.to_mut().make_ascii_lowercase();
+        }
+        seed.deserialize(CowStrDeserializer::new(key)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.0.next_value_seed(seed)
+    }
+}
+
+/// Claims of a connection token.
 #[derive(Deserialize)]
 pub(super) struct ConnectClaims<'c> {
     pub iss: Option<String>,
     pub sub: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     pub aud: Option<Audience>,
     pub exp: Option<NumericDate>,
     pub nbf: Option<NumericDate>,
@@ -25,10 +73,10 @@ pub(super) struct ConnectClaims<'c> {
     #[serde(rename = "jti")]
     _jti: Option<String>,
     pub expire_at: Option<i64>,
-    #[serde(borrow, default, deserialize_with = "raw")]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub info: Option<&'c RawValue>,
     pub b64info: Option<String>,
-    #[serde(borrow, default, deserialize_with = "raw")]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub meta: Option<&'c RawValue>,
     pub channels: Option<Vec<String>>,
     #[serde(borrow)]
@@ -42,6 +90,7 @@ pub(super) struct ConnectClaims<'c> {
 pub(super) struct SubscribeClaims<'c> {
     pub iss: Option<String>,
     pub sub: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     pub aud: Option<Audience>,
     pub exp: Option<NumericDate>,
     pub nbf: Option<NumericDate>,
@@ -52,10 +101,10 @@ pub(super) struct SubscribeClaims<'c> {
     pub channel: Option<String>,
     pub client: Option<String>,
     pub expire_at: Option<i64>,
-    #[serde(borrow, default, deserialize_with = "raw")]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub info: Option<&'c RawValue>,
     pub b64info: Option<String>,
-    #[serde(borrow, default, deserialize_with = "raw")]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub data: Option<&'c RawValue>,
     pub b64data: Option<String>,
     #[serde(rename = "override")]
@@ -65,10 +114,10 @@ pub(super) struct SubscribeClaims<'c> {
 /// One entry of `subs`.
 #[derive(Deserialize)]
 pub(super) struct SubscriptionClaims<'c> {
-    #[serde(borrow, default, deserialize_with = "raw")]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub info: Option<&'c RawValue>,
     pub b64info: Option<String>,
-    #[serde(borrow, default, deserialize_with = "raw")]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub data: Option<&'c RawValue>,
     pub b64data: Option<String>,
     #[serde(rename = "override")]
@@ -126,8 +175,8 @@ impl Audience {
 pub(super) struct NumericDate(f64);
 
 impl NumericDate {
-    /// Past this a number of seconds is not exact any more, and no calendar reaches it.
-    const LIMIT: f64 = (1_u64 << 53) as f64;
+    /// About what a calendar with 64 bits for seconds reaches.
+    const LIMIT: f64 = 9.2e18;
 
     /// Whole seconds, rounded towards the past.
     pub fn seconds(self) -> i64 {
@@ -180,9 +229,9 @@ impl<'de> Deserialize<'de> for NumericDate {
     }
 }
 
-/// Keeps `null` apart from an absent claim: it is passed on like any other JSON.
-fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+/// Keeps `null` apart from an absent claim: as a payload it is passed on like any other JSON, elsewhere refused.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Picks the payload of a claim pair: base64 when it is there and not empty, otherwise the JSON as written.
@@ -192,7 +241,12 @@ fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValu
 pub(super) fn payload(json: Option<&RawValue>, base64: Option<&str>) -> Result<Bytes, RejectReason> {
     match base64 {
         Some(text) if !text.is_empty() => {
-            STANDARD.decode(text).map(Bytes::from).map_err(|_| RejectReason::Base64)
+            // Many encoders break lines.
+            let text: Cow<'_, str> = match text.contains(['\r', '\n']) {
+                true => text.replace(['\r', '\n'], "").into(),
+                false => text.into(),
+            };
+            STANDARD.decode(text.as_bytes()).map(Bytes::from).map_err(|_| RejectReason::Base64)
         }
         // A copy, because a slice would keep all of the claims alive as long as the connection.
         _ => Ok(json.map(|json| Bytes::copy_from_slice(json.get().as_bytes())).unwrap_or_default()),
@@ -200,12 +254,10 @@ pub(super) fn payload(json: Option<&RawValue>, base64: Option<&str>) -> Result<B
 }
 
 /// The end of life that claims ask for: `expire_at` if present, otherwise `exp`. Zero means never.
+/// Ends after the year 9999 are drawn back to it, so that callers can calculate with milliseconds.
 pub(super) fn expire_at(expire_at: Option<i64>, exp: Option<NumericDate>) -> i64 {
-    match (expire_at, exp) {
-        (Some(seconds), _) => seconds.max(0),
-        (None, Some(exp)) => exp.seconds(),
-        (None, None) => 0,
-    }
+    const LATEST: i64 = 253_402_300_799;
+    expire_at.or(exp.map(NumericDate::seconds)).unwrap_or_default().clamp(0, LATEST)
 }
 
 /// Reads the claim called `name` as a user identifier: text as it is, numbers in plain notation,
@@ -283,9 +335,18 @@ mod tests {
         assert_eq!(date("1.9").unwrap().seconds(), 1);
         assert_eq!(date("-1.5").unwrap().seconds(), -2);
         assert_eq!(date("\"12\"").unwrap().seconds(), 12);
-        for refused in
-            ["\"\"", "\" 12\"", "\"x\"", "\"inf\"", "1e300", "1e999", "18446744073709551615", "[]", "true"]
-        {
+        for refused in [
+            "\"\"",
+            "\" 12\"",
+            "\"x\"",
+            "\"inf\"",
+            "1e300",
+            "1e999",
+            "9223372036854775807",
+            "18446744073709551615",
+            "[]",
+            "true",
+        ] {
             assert!(date(refused).is_err(), "{refused}");
         }
     }

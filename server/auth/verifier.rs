@@ -1,7 +1,7 @@
 //! Judging tokens: which checks, in which order.
 
 use super::algorithm::Algorithm;
-use super::claims::{Audience, ConnectClaims, NumericDate, SubscribeClaims, user_claim};
+use super::claims::{self, Audience, ConnectClaims, NumericDate, SubscribeClaims, user_claim};
 use super::compact::Compact;
 use super::connection_token::ConnectToken;
 use super::error::{RejectReason, TokenError, VerifierError};
@@ -11,7 +11,6 @@ use super::subscription_token::SubscribeToken;
 use crate::channel::pattern;
 use crate::seams::UnixMillis;
 use regex::Regex;
-use serde::Deserialize;
 use std::fmt;
 use tokio::runtime::Handle;
 
@@ -147,7 +146,7 @@ impl TokenVerifier {
     /// Source: protocol documentation, "Client JWT authentication"; RFC 7519.
     pub async fn verify_connect(&self, token: &str, now: UnixMillis) -> Result<ConnectToken, TokenError> {
         let token = Compact::parse(token)?;
-        let claims: ConnectClaims = parse_claims(&token.claims)?;
+        let claims: ConnectClaims = claims::parse(&token.claims)?;
         self.check_origin(&token, claims.iss.as_deref(), claims.aud.as_ref(), now).await?;
         if claims.channel.as_deref().is_some_and(|channel| !channel.is_empty()) {
             return Err(RejectReason::ChannelForbidden.into());
@@ -168,7 +167,7 @@ impl TokenVerifier {
     /// Source: protocol documentation, "Channel JWT authorization"; RFC 7519.
     pub async fn verify_subscribe(&self, token: &str, now: UnixMillis) -> Result<SubscribeToken, TokenError> {
         let token = Compact::parse(token)?;
-        let claims: SubscribeClaims = parse_claims(&token.claims)?;
+        let claims: SubscribeClaims = claims::parse(&token.claims)?;
         self.check_origin(&token, claims.iss.as_deref(), claims.aud.as_ref(), now).await?;
         check_dates(claims.exp, claims.nbf, now)?;
         let channel = claims.channel.clone().unwrap_or_default();
@@ -286,10 +285,6 @@ fn fixed_keys(options: &VerifierOptions) -> Result<FixedKeys, VerifierError> {
             .then(|| PublicKey::ecdsa_from_pem("ecdsa_public_key", ecdsa))
             .transpose()?,
     })
-}
-
-fn parse_claims<'c, C: Deserialize<'c>>(claims: &'c [u8]) -> Result<C, RejectReason> {
-    serde_json::from_slice(claims).map_err(|_| RejectReason::Claims)
 }
 
 /// Valid strictly before `exp` and strictly after `nbf`.

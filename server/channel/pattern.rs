@@ -108,7 +108,7 @@ fn class(chars: &mut Peekable<Chars>, out: &mut String) {
             }
             '[' if chars.peek() == Some(&':') => {
                 out.push('[');
-                while let Some(char) = chars.next() {
+                for char in chars.by_ref() {
                     out.push(char);
                     if char == ']' {
                         break;

@@ -58,7 +58,7 @@ where
 {
     let Serving { listener, tls, make_service } = serving;
     let tls = tls.map(TlsAcceptor::from);
-    let http = Arc::new(builder());
+    let http = Arc::new(Http::new());
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -83,12 +83,16 @@ where
         let http = Arc::clone(&http);
         match tls.clone() {
             None => {
-                tokio::spawn(async move { connection(&http, stream, service, watcher).await });
+                tokio::spawn(async move {
+                    if let Some(version) = version(&stream).await {
+                        connection(http.builder(version), stream, service, watcher).await;
+                    }
+                });
             }
             Some(tls) => {
                 tokio::spawn(async move {
-                    if let Some(stream) = handshake(&tls, stream, address).await {
-                        connection(&http, stream, service, watcher).await;
+                    if let Some((stream, version)) = handshake(&tls, stream, address).await {
+                        connection(http.builder(version), stream, service, watcher).await;
                     }
                 });
             }
@@ -98,17 +102,64 @@ where
     graceful.shutdown().await;
 }
 
-fn builder() -> Builder<TokioExecutor> {
-    let mut http = Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    http.http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(CONCURRENT_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(HTTP2_PING_INTERVAL)
-        .keep_alive_timeout(HTTP2_PING_TIMEOUT);
-    http
+/// Which protocol a connection speaks.
+#[derive(Clone, Copy)]
+enum Version {
+    Http1,
+    Http2,
+}
+
+/// How each protocol is spoken.
+struct Http {
+    http1: Builder<TokioExecutor>,
+    http2: Builder<TokioExecutor>,
+}
+
+impl Http {
+    fn new() -> Self {
+        let mut http1 = Builder::new(TokioExecutor::new()).http1_only();
+        http1.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
+        http2
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(CONCURRENT_STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .keep_alive_interval(HTTP2_PING_INTERVAL)
+            .keep_alive_timeout(HTTP2_PING_TIMEOUT);
+        Self { http1, http2 }
+    }
+
+    fn builder(&self, version: Version) -> &Builder<TokioExecutor> {
+        match version {
+            Version::Http1 => &self.http1,
+            Version::Http2 => &self.http2,
+        }
+    }
+}
+
+/// The beginning of an HTTP/2 connection; no HTTP/1 method looks like it.
+const PREFACE: &[u8; 4] = b"PRI ";
+/// Pause before looking again at a preface that came in pieces, which only odd peers send.
+const PREFACE_PAUSE: Duration = Duration::from_millis(10);
+
+/// Finds out which protocol a peer without TLS speaks, leaving what it sent unread. The library
+/// could tell too, but would wait forever for a peer that sends nothing.
+async fn version(stream: &TcpStream) -> Option<Version> {
+    let look = async {
+        loop {
+            let mut bytes = [0; PREFACE.len()];
+            let seen = stream.peek(&mut bytes).await.ok()?;
+            match seen {
+                0 => return None,
+                _ if !PREFACE.starts_with(&bytes[..seen]) => return Some(Version::Http1),
+                4 => return Some(Version::Http2),
+                _ => tokio::time::sleep(PREFACE_PAUSE).await,
+            }
+        }
+    };
+    tokio::time::timeout(HEAD_TIMEOUT, look).await.ok().flatten()
 }
 
 async fn connection<I, S>(http: &Builder<TokioExecutor>, io: I, service: S, watcher: Watcher)
@@ -128,7 +179,7 @@ async fn handshake(
     tls: &TlsAcceptor,
     stream: TcpStream,
     peer: SocketAddr,
-) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+) -> Option<(tokio_rustls::server::TlsStream<TcpStream>, Version)> {
     let result = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(result) => result,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -136,7 +187,12 @@ async fn handshake(
     let tell = |error: io::Error| {
         tracing::debug!(error = &error as &dyn std::error::Error, %peer, "TLS handshake failed");
     };
-    result.map_err(tell).ok()
+    let stream = result.map_err(tell).ok()?;
+    let version = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Version::Http2,
+        _ => Version::Http1,
+    };
+    Some((stream, version))
 }
 
 /// Whether a connection was lost before we took it, which says nothing about the listener.

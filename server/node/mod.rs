@@ -23,8 +23,10 @@ use crate::broker::Broker;
 use crate::observability::Metrics;
 use crate::presence::PresenceStore;
 use crate::seams::{Clock, random_id};
+use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a node is made of.
 pub struct NodeParts {
@@ -54,13 +56,28 @@ pub struct Node {
     parts: NodeParts,
     /// Set once, because connections need the node and the node needs them.
     connections: OnceLock<Arc<dyn Connections>>,
+    /// Metrics as [`Node::info`] shows them, replaced whole at each aggregation.
+    aggregated: ArcSwap<Aggregated>,
+}
+
+/// Values of metrics over an interval.
+#[derive(Default)]
+struct Aggregated {
+    items: BTreeMap<String, f64>,
+    interval: Duration,
 }
 
 impl Node {
     /// Makes a node with a new random identifier and no connections.
     pub fn new(parts: NodeParts) -> Self {
         let started = parts.clock.now().instant;
-        Self { uid: random_id().to_string(), started, parts, connections: OnceLock::new() }
+        Self {
+            uid: random_id().to_string(),
+            started,
+            parts,
+            connections: OnceLock::new(),
+            aggregated: ArcSwap::default(),
+        }
     }
 
     /// Gives the node its connections. Only the first call counts.

@@ -1,11 +1,12 @@
 //! Verbs that only look: presence, history, channels, nodes.
 
-use super::{ChannelsPage, Counts, Glob, Node, NodeError, NodeInfo};
+use super::{Aggregated, ChannelsPage, Counts, Glob, Node, NodeError, NodeInfo};
 use crate::broker::{ClientInfo, HistoryFilter, HistoryPage, MaybeReady};
 use crate::observability::{Action, Gauges};
 use crate::presence::PresenceStats;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Node {
     /// Returns everyone in a channel, by client identifier.
@@ -91,6 +92,7 @@ impl Node {
     pub fn info(&self) -> Vec<NodeInfo> {
         let Counts { clients, users, channels, subscriptions } = self.counts();
         let uptime = self.parts.clock.now().instant.saturating_duration_since(self.started);
+        let aggregated = self.aggregated.load();
         vec![NodeInfo {
             uid: self.uid.clone(),
             name: self.parts.name.clone(),
@@ -100,9 +102,17 @@ impl Node {
             channels,
             subscriptions,
             uptime: uptime.as_secs().min(u32::MAX.into()) as u32,
-            metrics: BTreeMap::new(),
-            metrics_interval: 0.0,
+            metrics: aggregated.items.clone(),
+            metrics_interval: aggregated.interval.as_secs_f64(),
         }]
+    }
+
+    /// Takes the metrics of the last `interval` for [`Node::info`]. Called once per interval, which is
+    /// `node.info_metrics_aggregate_interval`.
+    pub fn aggregate_metrics(&self, interval: Duration) {
+        let now = self.parts.clock.now().instant;
+        let items = self.parts.metrics.aggregate(self.gauges(), now);
+        self.aggregated.store(Arc::new(Aggregated { items, interval }));
     }
 
     /// What this node holds, for [`crate::observability::Metrics::render`].
@@ -122,7 +132,7 @@ impl Node {
         Err(NodeError::NotAvailable("presence"))
     }
 
-    fn check_history(&self, channel: &str) -> Result<std::time::Duration, NodeError> {
+    fn check_history(&self, channel: &str) -> Result<Duration, NodeError> {
         let options = self.named_options(channel)?;
         if options.has_history() {
             return Ok(options.history_meta_ttl);

@@ -288,4 +288,9 @@ fn info_describes_this_node() {
     assert_eq!(nodes.len(), 1);
     assert_eq!(nodes[0].uid, node.uid());
     assert_eq!((nodes[0].clients, nodes[0].users, nodes[0].channels, nodes[0].subscriptions), (3, 2, 2, 3));
+    assert!(nodes[0].metrics.is_empty());
+    node.aggregate_metrics(Duration::from_secs(60));
+    let nodes = node.info();
+    assert_eq!(nodes[0].metrics_interval, 60.0);
+    assert_eq!(nodes[0].metrics["centrifugo.node.num_clients"], 3.0);
 }

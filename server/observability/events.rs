@@ -99,24 +99,23 @@ pub struct ApiCommandFailed<'a> {
     pub method: &'static str,
     /// Code of the answer.
     pub code: u32,
+    /// Whether the server is at fault rather than the request.
+    pub fault: bool,
     /// Why, in more words than the answer has.
     pub reason: Option<&'a (dyn std::error::Error + 'static)>,
 }
 
-/// The code that means a fault of this server.
-const INTERNAL: u32 = 100;
-
 impl ApiCommandFailed<'_> {
     /// Counts it; faults of the server are errors, requests that cannot be served are information.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { protocol, method, code, reason } = self;
+        let Self { protocol, method, code, fault, reason } = self;
         metrics.api_error(protocol, method, code.to_string());
         let protocol = protocol.as_str();
-        match (reason, code) {
-            (Some(error), INTERNAL) => tracing::error!(error, protocol, method, code, "API command failed"),
-            (None, INTERNAL) => tracing::error!(protocol, method, code, "API command failed"),
-            (Some(error), _) => tracing::info!(error, protocol, method, code, "API command refused"),
-            (None, _) => tracing::info!(protocol, method, code, "API command refused"),
+        match (reason, fault) {
+            (Some(error), true) => tracing::error!(error, protocol, method, code, "API command failed"),
+            (None, true) => tracing::error!(protocol, method, code, "API command failed"),
+            (Some(error), false) => tracing::info!(error, protocol, method, code, "API command refused"),
+            (None, false) => tracing::info!(protocol, method, code, "API command refused"),
         }
     }
 }

@@ -7,10 +7,30 @@ use std::fmt::Write;
 /// Content type of what [`Exposition::finish`] returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-const QUANTILES: [f64; 3] = [0.5, 0.99, 0.999];
+pub(super) const QUANTILES: [f64; 3] = [0.5, 0.99, 0.999];
 
 /// Name and value of a label.
 pub type Label<'a> = (&'a str, &'a str);
+
+/// Takes metrics, one series at a time.
+pub trait Collector {
+    /// Takes one series of a counter.
+    fn counter(&mut self, name: &str, help: &'static str, labels: &[Label<'_>], value: f64);
+    /// Takes one series of a gauge.
+    fn gauge(&mut self, name: &str, help: &'static str, labels: &[Label<'_>], value: f64);
+    /// Takes one histogram. `unit` is how many of the bounds' units make one exposed unit,
+    /// 1e9 for nanoseconds shown as seconds.
+    fn histogram(
+        &mut self,
+        name: &str,
+        help: &'static str,
+        labels: &[Label<'_>],
+        total: &HistogramTotal,
+        unit: f64,
+    );
+    /// Takes one summary of durations, in seconds.
+    fn summary(&mut self, name: &str, help: &'static str, labels: &[Label<'_>], total: &SummaryTotal);
+}
 
 /// Collects metric families and writes them ordered by name.
 #[derive(Debug, Default)]
@@ -25,20 +45,16 @@ struct Family {
     lines: String,
 }
 
-impl Exposition {
-    /// Adds one value of a counter.
-    pub fn counter(&mut self, name: &str, help: &'static str, labels: &[Label<'_>], value: f64) {
+impl Collector for Exposition {
+    fn counter(&mut self, name: &str, help: &'static str, labels: &[Label<'_>], value: f64) {
         self.single(name, "counter", help, labels, value);
     }
 
-    /// Adds one value of a gauge.
-    pub fn gauge(&mut self, name: &str, help: &'static str, labels: &[Label<'_>], value: f64) {
+    fn gauge(&mut self, name: &str, help: &'static str, labels: &[Label<'_>], value: f64) {
         self.single(name, "gauge", help, labels, value);
     }
 
-    /// Adds one histogram. `unit` is how many of the bounds' units make one exposed unit,
-    /// 1e9 for nanoseconds shown as seconds.
-    pub fn histogram(
+    fn histogram(
         &mut self,
         name: &str,
         help: &'static str,
@@ -59,8 +75,7 @@ impl Exposition {
         sample(lines, &format!("{name}_count"), labels, None, count);
     }
 
-    /// Adds one summary of durations, in seconds.
-    pub fn summary(&mut self, name: &str, help: &'static str, labels: &[Label<'_>], total: &SummaryTotal) {
+    fn summary(&mut self, name: &str, help: &'static str, labels: &[Label<'_>], total: &SummaryTotal) {
         let lines = self.family(name, "summary", help);
         for quantile in QUANTILES {
             let label = number(quantile);
@@ -69,7 +84,9 @@ impl Exposition {
         sample(lines, &format!("{name}_sum"), labels, None, total.sum_nanos as f64 / 1e9);
         sample(lines, &format!("{name}_count"), labels, None, total.count as f64);
     }
+}
 
+impl Exposition {
     /// Returns the text.
     pub fn finish(self) -> String {
         let mut text = String::with_capacity(16 * 1024);

@@ -4,7 +4,8 @@
 use super::family::Family;
 use super::instruments::{Bounds, Counter, Histogram, LocalCounter, LocalGauge, Timing};
 use super::labels::{Action, ApiProtocol, BrokerMessage, Frame, Suppressed, Transport};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,8 @@ pub struct Metrics {
     pub(super) start: Instant,
     /// Appended to once per thread at start, read when exposed.
     pub(super) shards: RwLock<Vec<Arc<ShardMetrics>>>,
+    /// Counters at the last aggregation. The lock is held for one aggregation, about once a minute.
+    pub(super) aggregated: Mutex<BTreeMap<String, f64>>,
     pub(super) actions: [Counter; Action::COUNT],
     pub(super) sent: [Counter; BrokerMessage::COUNT],
     pub(super) received: [Counter; BrokerMessage::COUNT],
@@ -81,6 +84,7 @@ impl Metrics {
             settings,
             start,
             shards: RwLock::default(),
+            aggregated: Mutex::default(),
             actions: Default::default(),
             sent: Default::default(),
             received: Default::default(),

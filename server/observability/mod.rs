@@ -6,6 +6,7 @@
 mod events;
 mod exposition;
 mod family;
+mod flat;
 mod instruments;
 mod labels;
 mod logging;

@@ -1,10 +1,10 @@
 //! What the operating system says about this process, under the usual Prometheus names.
 
-use super::exposition::Exposition;
+use super::exposition::Collector;
 use std::fs;
 
 /// Adds process metrics; those the system does not tell are left out.
-pub(super) fn expose(out: &mut Exposition) {
+pub(super) fn expose(out: &mut dyn Collector) {
     if let Some(stat) = fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(Stat::parse) {
         out.counter(
             "process_cpu_seconds_total",

@@ -1,6 +1,7 @@
 //! Exposes [`Metrics`] under the names and labels dashboards of this protocol query.
 
-use super::exposition::{Exposition, Label};
+use super::exposition::{Collector, Exposition, Label};
+use super::flat::Flat;
 use super::instruments::{Bounds, HistogramTotal, SummaryTotal, Timing};
 use super::labels::{Action, BrokerMessage, Frame, Suppressed, Transport};
 use super::metrics::{
@@ -8,6 +9,7 @@ use super::metrics::{
     ShardMetrics,
 };
 use super::process;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,17 +36,31 @@ impl Metrics {
     /// Writes everything as Prometheus text.
     pub fn render(&self, gauges: Gauges, now: Instant) -> String {
         let mut out = Exposition::default();
-        let shards = self.shards.read().clone();
-        self.node(&mut out, gauges, &shards);
-        self.clients(&mut out, &shards, now);
-        transports(&mut out, &shards);
-        self.connections(&mut out);
-        self.api(&mut out, now);
-        process::expose(&mut out);
+        self.collect(&mut out, gauges, now);
         out.finish()
     }
 
-    fn node(&self, out: &mut Exposition, gauges: Gauges, shards: &[Arc<ShardMetrics>]) {
+    /// Values by flat name, for the `info` method: counters are what they grew by since the last call.
+    pub fn aggregate(&self, gauges: Gauges, now: Instant) -> BTreeMap<String, f64> {
+        let mut before = self.aggregated.lock();
+        let mut out = Flat::since(&before);
+        self.collect(&mut out, gauges, now);
+        let (values, totals) = out.finish();
+        *before = totals;
+        values
+    }
+
+    fn collect(&self, out: &mut dyn Collector, gauges: Gauges, now: Instant) {
+        let shards = self.shards.read().clone();
+        self.node(out, gauges, &shards);
+        self.clients(out, &shards, now);
+        transports(out, &shards);
+        self.connections(out);
+        self.api(out, now);
+        process::expose(out);
+    }
+
+    fn node(&self, out: &mut dyn Collector, gauges: Gauges, shards: &[Arc<ShardMetrics>]) {
         out.gauge(
             "centrifugo_node_num_clients",
             "Connections authenticated at this node.",
@@ -148,7 +164,7 @@ impl Metrics {
         });
     }
 
-    fn clients(&self, out: &mut Exposition, shards: &[Arc<ShardMetrics>], now: Instant) {
+    fn clients(&self, out: &mut dyn Collector, shards: &[Arc<ShardMetrics>], now: Instant) {
         for command in Frame::ALL.iter().filter(|frame| frame.is_command()) {
             let timings: Vec<&Timing> = shards
                 .iter()
@@ -199,7 +215,7 @@ impl Metrics {
         }
     }
 
-    fn connections(&self, out: &mut Exposition) {
+    fn connections(&self, out: &mut dyn Collector) {
         self.reply_errors.each(|labels, count| {
             let help = "Errors in replies to clients.";
             out.counter("centrifugo_client_num_reply_errors", help, labels, count.get() as f64);
@@ -218,7 +234,7 @@ impl Metrics {
         });
     }
 
-    fn api(&self, out: &mut Exposition, now: Instant) {
+    fn api(&self, out: &mut dyn Collector, now: Instant) {
         self.api_errors.each(|labels, count| {
             let help = "Server API commands that ended with an error.";
             out.counter("centrifugo_api_command_errors_total", help, labels, count.get() as f64);
@@ -238,7 +254,7 @@ impl Metrics {
     #[allow(clippy::too_many_arguments)]
     fn timing(
         &self,
-        out: &mut Exposition,
+        out: &mut dyn Collector,
         name: &str,
         help: &'static str,
         labels: &[Label<'_>],
@@ -260,7 +276,7 @@ impl Metrics {
 
     fn histogram(
         &self,
-        out: &mut Exposition,
+        out: &mut dyn Collector,
         name: &str,
         help: &'static str,
         labels: &[Label<'_>],
@@ -275,7 +291,7 @@ impl Metrics {
     }
 }
 
-fn transports(out: &mut Exposition, shards: &[Arc<ShardMetrics>]) {
+fn transports(out: &mut dyn Collector, shards: &[Arc<ShardMetrics>]) {
     for transport in Transport::ALL {
         let at = *transport as usize;
         let label = ("transport", transport.as_str());
@@ -312,7 +328,7 @@ fn transports(out: &mut Exposition, shards: &[Arc<ShardMetrics>]) {
     }
 }
 
-fn traffic(out: &mut Exposition, shards: &[Arc<ShardMetrics>], transport: usize, frame: Frame) {
+fn traffic(out: &mut dyn Collector, shards: &[Arc<ShardMetrics>], transport: usize, frame: Frame) {
     let labels =
         [("transport", Transport::ALL[transport].as_str()), ("frame_type", frame.as_str()), NAMESPACE];
     let at = frame as usize;

@@ -136,3 +136,50 @@ impl Present {
         PresenceStats { clients: count(self.clients.len()), users: count(self.users.len()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presence::contract_tests::{Bench, presence_contract};
+
+    struct MemoryBench(Arc<MemoryPresence>);
+
+    impl Bench for MemoryBench {
+        async fn start() -> Self {
+            Self(Arc::new(MemoryPresence::new()))
+        }
+
+        fn store(&self) -> Arc<dyn PresenceStore> {
+            self.0.clone()
+        }
+    }
+
+    presence_contract!(MemoryBench);
+
+    fn info(client: &str, user: &str) -> Arc<ClientInfo> {
+        Arc::new(ClientInfo { client: client.to_owned(), user: user.to_owned(), ..ClientInfo::default() })
+    }
+
+    #[tokio::test]
+    async fn a_channel_everyone_left_takes_no_memory() -> Result<(), PresenceError> {
+        let store = MemoryPresence::new();
+        let channel: Arc<str> = "c".into();
+        store.add(&channel, info("a", "")).await?;
+        store.add(&channel, info("b", "")).await?;
+        assert_eq!(store.channel_count(), 1);
+        store.remove(&channel, "a", "").await?;
+        store.remove(&channel, "b", "").await?;
+        assert_eq!(store.channel_count(), 0);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_client_added_as_another_user_is_counted_for_that_one() -> Result<(), PresenceError> {
+        let store = MemoryPresence::new();
+        let channel: Arc<str> = "c".into();
+        store.add(&channel, info("a", "42")).await?;
+        store.add(&channel, info("a", "43")).await?;
+        assert_eq!(store.stats(&channel).await?, PresenceStats { clients: 1, users: 1 });
+        Ok(())
+    }
+}

@@ -1,5 +1,7 @@
 //! Who is in a channel: the contract every presence engine fulfils.
 
+#[cfg(test)]
+pub(crate) mod contract_tests;
 mod memory;
 
 pub use memory::MemoryPresence;

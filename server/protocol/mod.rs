@@ -9,4 +9,4 @@ mod publication;
 
 pub use command::{Malformed, next_command};
 pub use encode::{Encoding, NotJson, encode_ping, encode_push, encode_reply};
-pub use publication::{Form, delta_publications, patch, text_payload};
+pub use publication::{Form, client_publication, delta_publications, patch, text_payload};

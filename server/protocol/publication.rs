@@ -1,9 +1,10 @@
 //! The forms a publication's payload takes.
 
 use super::delta;
-use crate::broker::{ClientInfo, Publication};
+use crate::broker::{ClientInfo, Epoch, Publication};
 use bytes::Bytes;
 use gyre_proto::client;
+use gyre_proto::json::write_string;
 
 /// How one publication is written for a subscriber.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -28,25 +29,25 @@ impl From<&ClientInfo> for client::ClientInfo {
     }
 }
 
-/// As history and recovery write it; pushes add the epoch to the first of a stream.
-impl From<&Publication> for client::Publication {
-    fn from(publication: &Publication) -> Self {
-        Self {
-            data: publication.data.clone(),
-            info: publication.info.as_deref().map(Into::into),
-            offset: publication.offset,
-            tags: publication.tags.as_deref().cloned().unwrap_or_default().into_iter().collect(),
-            version: publication.version,
-            ..Default::default()
-        }
+/// Writes a publication for a client. The first of a stream carries the epoch, which tells clients that had no
+/// position yet what their position belongs to.
+pub fn client_publication(publication: &Publication, epoch: &Epoch) -> client::Publication {
+    client::Publication {
+        data: publication.data.clone(),
+        info: publication.info.as_deref().map(Into::into),
+        offset: publication.offset,
+        tags: publication.tags.as_deref().cloned().unwrap_or_default(),
+        version: publication.version,
+        epoch: if publication.offset == 1 { epoch.as_str().to_owned() } else { String::new() },
+        ..Default::default()
     }
 }
 
 /// Writes a payload as text: in JSON, subscribers with deltas get a string that holds the payload or a patch.
 pub fn text_payload(data: &[u8]) -> Bytes {
-    // Strings of valid UTF-8 always serialise; payloads that are not become replacement characters.
-    let text = String::from_utf8_lossy(data);
-    Bytes::from(serde_json::to_vec(&text).unwrap_or_default())
+    let mut text = Vec::with_capacity(data.len() + data.len() / 8 + 2);
+    write_string(&mut text, &String::from_utf8_lossy(data));
+    Bytes::from(text)
 }
 
 /// The patch from one payload to the next, if it is shorter than the payload itself.

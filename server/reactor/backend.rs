@@ -3,6 +3,7 @@
 use crate::broker::{Broker, BrokerError, HistoryFilter, HistoryPage, MaybeReady, Publication, StreamPosition};
 use crate::channel::filter::Filter;
 use crate::node::{Connections, DisconnectUser, Target};
+use crate::observability::{Action, BrokerMessage, Metrics};
 use crate::presence::PresenceStore;
 use crate::seams::UnixMillis;
 use crate::session::{
@@ -33,12 +34,15 @@ pub struct Backend {
     pub presence: Arc<dyn PresenceStore>,
     /// Tokens.
     pub tokens: Arc<dyn TokenAuthority>,
+    /// Where what is asked of engines is counted.
+    pub metrics: Arc<Metrics>,
     /// Connections of the whole cluster, set once they exist.
     pub connections: Arc<OnceLock<Weak<dyn Connections>>>,
 }
 
 impl Backend {
     pub(super) fn ask(&self, question: Question, now: UnixMillis) -> MaybeReady<Answer> {
+        self.count(&question);
         match question {
             Question::VerifyConnect(token) => self.tokens.verify_connect(token, now).map(Answer::Connect),
             Question::VerifySubscribe(token) => self.tokens.verify_subscribe(token, now).map(Answer::Subscribe),
@@ -50,6 +54,16 @@ impl Backend {
             Question::History(channel, filter, meta_ttl) => {
                 self.broker.history(&channel, filter, meta_ttl).map(Answer::History)
             }
+        }
+    }
+
+    fn count(&self, question: &Question) {
+        match question {
+            Question::VerifyConnect(_) | Question::VerifySubscribe(_) => {}
+            Question::Publish(..) => self.metrics.sent(BrokerMessage::Publication, 1),
+            Question::Presence(_) => self.metrics.action(Action::Presence),
+            Question::PresenceStats(_) => self.metrics.action(Action::PresenceStats),
+            Question::History(..) => self.metrics.action(Action::History),
         }
     }
 
@@ -81,21 +95,30 @@ impl Backend {
             }));
         }
         if first {
+            self.metrics.action(Action::BrokerSubscribe);
             self.broker.subscribe(&plan.channel).await?;
         }
         if let Some(info) = &plan.presence {
+            self.metrics.action(Action::AddPresence);
             self.presence.add(&plan.channel, info.clone()).await?;
         }
         let filter = plan.filter.as_deref();
         match &plan.recovery {
             Recovery::None => Ok(Joined::default()),
             Recovery::Position => {
+                self.metrics.action(Action::HistoryStreamTop);
                 let filter = HistoryFilter { limit: Some(0), ..Default::default() };
                 let page = self.broker.history(&plan.channel, filter, plan.history_meta_ttl).await?;
                 Ok(Joined { position: page.position, ..Default::default() })
             }
-            Recovery::Stream(since, limit) => self.recover_stream(plan, since, *limit, filter).await,
-            Recovery::Cache(since) => self.recover_cache(plan, since, filter).await,
+            Recovery::Stream(since, limit) => {
+                self.metrics.action(Action::HistoryRecover);
+                self.recover_stream(plan, since, *limit, filter).await
+            }
+            Recovery::Cache(since) => {
+                self.metrics.action(Action::HistoryRecoverCache);
+                self.recover_cache(plan, since, filter).await
+            }
         }
     }
 
@@ -133,15 +156,18 @@ impl Backend {
     pub(super) async fn leave(self, departure: Departure, last: bool) {
         let channel = &departure.channel;
         if last {
+            self.metrics.action(Action::BrokerUnsubscribe);
             report("unsubscribe", channel, self.broker.unsubscribe(channel).await);
         }
         let Some(info) = departure.info else { return };
-        if departure.presence
-            && let Err(error) = self.presence.remove(channel, &info.client, &info.user).await
-        {
-            tracing::warn!(%error, %channel, "presence was not removed");
+        if departure.presence {
+            self.metrics.action(Action::RemovePresence);
+            if let Err(error) = self.presence.remove(channel, &info.client, &info.user).await {
+                tracing::warn!(%error, %channel, "presence was not removed");
+            }
         }
         if departure.announce {
+            self.metrics.sent(BrokerMessage::Leave, 1);
             report("publish leave", channel, self.broker.publish_leave(channel, info).await);
         }
     }
@@ -167,7 +193,7 @@ fn stream_recovery(page: HistoryPage, since: &StreamPosition, filter: Option<&Fi
     } else {
         Vec::new()
     };
-    Joined { position, publications, recovered }
+    Joined { position, publications, recovered, attempted: true }
 }
 
 /// Decides what a client gets that only wants the newest publication. `page` is newest first.
@@ -175,12 +201,13 @@ fn cache_recovery(page: HistoryPage, since: &StreamPosition, filter: Option<&Fil
     let HistoryPage { publications, position } = page;
     let same_state = since.offset > 0 && *since == position;
     let at_top = publications.first().is_some_and(|newest| newest.offset == position.offset);
+    let joined = |position, publications, recovered| Joined { position, publications, recovered, attempted: true };
     let wanted = publications.into_iter().find(|publication| matches(filter, publication));
     match wanted {
-        None => Joined { position, publications: Vec::new(), recovered: same_state },
-        Some(_) if !at_top => Joined { position, publications: Vec::new(), recovered: false },
-        Some(_) if same_state => Joined { position, publications: Vec::new(), recovered: true },
-        Some(publication) => Joined { position, publications: vec![publication], recovered: true },
+        None => joined(position, Vec::new(), same_state),
+        Some(_) if !at_top => joined(position, Vec::new(), false),
+        Some(_) if same_state => joined(position, Vec::new(), true),
+        Some(publication) => joined(position, vec![publication], true),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::outbox::Outbox;
 use super::socket::Socket;
 use super::subscribers::{ChannelIndex, Place};
+use crate::observability::Frame;
 use crate::protocol::Encoding;
 use crate::session::{Origin, Session, Transport};
 use crate::transport::websocket::assembler::Partial;
@@ -75,6 +76,10 @@ pub(super) struct Connection {
     pub(super) blocked: bool,
     /// It must be closed as slow.
     pub(super) too_slow: bool,
+    /// Lingering without having sent a close frame: the peer's is echoed.
+    pub(super) awaits_close: bool,
+    /// What the peer sends is dropped unread, because it cannot be parsed any more.
+    pub(super) deaf: bool,
     pub(super) outbox: Outbox,
     pub(super) session: Session,
     pub(super) places: SmallVec<[Place; 2]>,
@@ -83,6 +88,8 @@ pub(super) struct Connection {
     pub(super) held: Option<Box<HeldCommands>>,
     /// When the socket must have moved, or the end must have come.
     pub(super) deadline: Option<Instant>,
+    /// The command that is being answered, and since when.
+    pub(super) running: Option<(Frame, Instant)>,
     /// The entry in the timer heap.
     pub(super) scheduled: Option<Instant>,
     pub(super) native_ping: Option<Box<NativePing>>,

@@ -14,6 +14,12 @@ use std::sync::Arc;
 /// A message as it goes to the socket, shared by all connections of one shard that get the same bytes.
 pub(super) type Frame = Rc<[u8]>;
 
+/// A frame, and how long the message in it is before framing and compression.
+pub(super) struct Encoded {
+    pub(super) frame: Frame,
+    pub(super) size: u64,
+}
+
 /// One thing for all subscribers of a channel.
 pub(super) struct Delivery {
     pub(super) channel: Arc<str>,
@@ -43,13 +49,13 @@ pub(super) struct Variant {
 #[derive(Default)]
 pub(super) struct Forms {
     /// None for a form that cannot be made: the payload is no JSON.
-    frames: SmallVec<[(Variant, Option<Frame>); 2]>,
+    frames: SmallVec<[(Variant, Option<Encoded>); 2]>,
     patch: Option<Option<Bytes>>,
 }
 
 impl Forms {
     /// Returns the frame for `variant`, encoding it the first time; `None` when the payload is no JSON.
-    pub(super) fn get(&mut self, delivery: &Delivery, variant: Variant, tools: &mut Encoder) -> Option<&Frame> {
+    pub(super) fn get(&mut self, delivery: &Delivery, variant: Variant, tools: &mut Encoder) -> Option<&Encoded> {
         let at = match self.frames.iter().position(|(known, _)| *known == variant) {
             Some(at) => at,
             None => {
@@ -82,10 +88,12 @@ impl Forms {
         let mut push = client::Push { channel: delivery.channel.to_string(), ..Default::default() };
         match &delivery.kind {
             Kind::Publication { publication, position, .. } => {
-                let mut message = client::Publication::from(publication.as_ref());
-                // Tells clients of a new stream which epoch their position belongs to.
-                if publication.offset == 1 {
-                    message.epoch = position.epoch.as_str().to_owned();
+                let mut message = protocol::client_publication(publication, &position.epoch);
+                let json = variant.wire.encoding == protocol::Encoding::Json;
+                // Subscribers with deltas know epoch and version from elsewhere; upstream leaves them out too.
+                if variant.form == Form::Patch || (variant.form == Form::Full && json) {
+                    message.epoch = String::new();
+                    message.version = 0;
                 }
                 if variant.form == Form::Patch
                     && let Some(patch) = self.patch(delivery)
@@ -93,7 +101,7 @@ impl Forms {
                     message.data = patch;
                     message.delta = true;
                 }
-                if variant.form != Form::Plain && variant.wire.encoding == protocol::Encoding::Json {
+                if variant.form != Form::Plain && json {
                     message.data = protocol::text_payload(&message.data);
                 }
                 push.r#pub = Some(Box::new(message));
@@ -123,19 +131,19 @@ impl Encoder {
         Self { scratch: Vec::new(), compressed: Vec::new(), deflater, compression_min_size }
     }
 
-    pub(super) fn frame_push(&mut self, push: client::Push, wire: Wire) -> Option<Frame> {
+    pub(super) fn frame_push(&mut self, push: client::Push, wire: Wire) -> Option<Encoded> {
         self.start();
         encode_push(push, wire.encoding, wire.unidirectional, &mut self.scratch).ok()?;
         Some(self.finish(wire))
     }
 
-    pub(super) fn frame_reply(&mut self, reply: &client::Reply, wire: Wire) -> Option<Frame> {
+    pub(super) fn frame_reply(&mut self, reply: &client::Reply, wire: Wire) -> Option<Encoded> {
         self.start();
         protocol::encode_reply(reply, wire.encoding, &mut self.scratch).ok()?;
         Some(self.finish(wire))
     }
 
-    pub(super) fn frame_ping(&mut self, wire: Wire) -> Frame {
+    pub(super) fn frame_ping(&mut self, wire: Wire) -> Encoded {
         self.start();
         protocol::encode_ping(wire.encoding, &mut self.scratch);
         self.finish(wire)
@@ -147,12 +155,13 @@ impl Encoder {
         self.scratch.resize(frame::MAX_HEADER, 0);
     }
 
-    fn finish(&mut self, wire: Wire) -> Frame {
+    fn finish(&mut self, wire: Wire) -> Encoded {
         let opcode = match wire.encoding {
             protocol::Encoding::Json => Opcode::Text,
             protocol::Encoding::Protobuf => Opcode::Binary,
         };
         let payload = frame::MAX_HEADER..self.scratch.len();
+        let size = payload.len() as u64;
         let compress = wire.compression && payload.len() > self.compression_min_size;
         if compress {
             self.compressed.clear();
@@ -164,6 +173,6 @@ impl Encoder {
         frame::write_header(&mut header, opcode, compress, buffer.len() - frame::MAX_HEADER);
         let start = frame::MAX_HEADER - header.len();
         buffer[start..frame::MAX_HEADER].copy_from_slice(&header);
-        Rc::from(&buffer[start..])
+        Encoded { frame: Rc::from(&buffer[start..]), size }
     }
 }

@@ -3,10 +3,13 @@
 use super::backend::settle;
 use super::connection::{Key, Phase};
 use super::inbox::{Answered, Message};
-use super::shard::{LINGER, Shard};
+use super::shard::{LINGER, Shard, TRANSPORT};
+use super::telemetry;
 use crate::broker::{HistoryFilter, MaybeReady};
+use crate::observability::{Action, BrokerMessage, Frame};
 use crate::session::{Activation, Answer, Close, Departure, Effect, JoinPlan, Send, Ticket};
 use crate::transport::websocket::frame;
+use gyre_proto::client;
 use gyre_proto::codes::DisconnectCode;
 use std::future::Future;
 use std::rc::Rc;
@@ -24,8 +27,10 @@ impl Shard {
                 }
                 Effect::Join(ticket, plans) => self.join(key, ticket, plans),
                 Effect::Activate(activation) => self.activate(key, activation),
+                Effect::PushSubscription(channel, subscribe) => self.push_subscription(key, &channel, *subscribe),
                 Effect::AnnounceJoin(channel, info) => {
                     let broker = self.shared.backend.broker.clone();
+                    self.shared.metrics.sent(BrokerMessage::Join, 1);
                     self.in_background(async move {
                         if let Err(error) = broker.publish_join(&channel, info).await {
                             tracing::warn!(%error, %channel, "join was not published");
@@ -35,6 +40,7 @@ impl Shard {
                 Effect::Leave(departure) => self.leave(key, departure),
                 Effect::RenewPresence(channel, info) => {
                     let presence = self.shared.backend.presence.clone();
+                    self.metrics.action(Action::AddPresence);
                     self.in_background(async move {
                         if let Err(error) = presence.add(&channel, info).await {
                             tracing::warn!(%error, %channel, "presence was not renewed");
@@ -44,7 +50,7 @@ impl Shard {
                 Effect::CheckPosition(channel, delay) => self.check_position(channel, delay),
                 Effect::Register => self.register(key),
                 Effect::Forget => self.forget(key),
-                Effect::PongReceived => {}
+                Effect::PongReceived(took) => self.metrics.ping(TRANSPORT, took),
                 Effect::Refuse => self.linger(key),
                 Effect::Close(close) => self.close(key, close),
             }
@@ -57,13 +63,24 @@ impl Shard {
             return;
         }
         let wire = connection.wire;
-        let frame = match message {
-            Send::Reply(reply) => self.encoder.frame_reply(&reply, wire),
-            Send::Push(push) => self.encoder.frame_push(*push, wire),
-            Send::Ping => Some(self.encoder.frame_ping(wire)),
+        let running = connection.running.map_or(Frame::Unknown, |(kind, _)| kind);
+        let (kind, encoded) = match message {
+            Send::Reply(reply) => {
+                if let Some(error) = &reply.error {
+                    self.shared.metrics.reply_error(running, error.code);
+                }
+                (running, self.encoder.frame_reply(&reply, wire))
+            }
+            Send::Push(push) => {
+                if let Some(unsubscribe) = &push.unsubscribe {
+                    self.shared.metrics.server_unsubscribe(unsubscribe.code);
+                }
+                (telemetry::push(&push), self.encoder.frame_push(*push, wire))
+            }
+            Send::Ping => (Frame::ServerPing, Some(self.encoder.frame_ping(wire))),
         };
-        match frame {
-            Some(frame) => self.send(key, frame),
+        match encoded {
+            Some(encoded) => self.send_encoded(key, encoded, kind),
             None => self.input(key, |session, cx| session.close(DisconnectCode::InappropriateProtocol, cx)),
         }
     }
@@ -73,6 +90,7 @@ impl Shard {
         match settle(answer) {
             Ok(answer) => {
                 self.deliver_leading();
+                self.count_recoveries(&answer);
                 self.input(key, |session, cx| session.on_answer(ticket, answer, cx));
             }
             Err(pending) => {
@@ -88,13 +106,22 @@ impl Shard {
     pub(super) fn on_answer(&mut self, answered: Answered) {
         let Answered { key, ticket, answer } = answered;
         if self.connection(key).is_some() {
+            self.count_recoveries(&answer);
             self.input(key, |session, cx| session.on_answer(ticket, answer, cx));
+            self.command_done(key);
             return self.resume(key);
         }
         if let Answer::Joined(joined) = answer {
             for (departure, _) in joined.into_iter().filter(|(_, result)| result.is_ok()) {
                 self.in_background(self.shared.backend.clone().leave(departure, false));
             }
+        }
+    }
+
+    fn count_recoveries(&self, answer: &Answer) {
+        let Answer::Joined(joined) = answer else { return };
+        for joined in joined.iter().filter_map(|(_, result)| result.as_ref().ok()).filter(|joined| joined.attempted) {
+            self.metrics.recovery(joined.recovered, joined.publications.len());
         }
     }
 
@@ -124,7 +151,22 @@ impl Shard {
         let Some(index) = self.channels.find(&activation.channel) else { return };
         let Some(place) = self.connection(key).and_then(|connection| connection.place(index)) else { return };
         let held = self.channels.activate(place, activation.position, activation.delta);
+        self.metrics.subscription_accepted();
+        self.metrics.action(Action::AddSubscription);
         self.deliver_held(key, &activation.channel, &held);
+    }
+
+    fn push_subscription(&mut self, key: Key, channel: &str, mut subscribe: client::Subscribe) {
+        let Some(index) = self.channels.find(channel) else { return };
+        let Some(place) = self.connection(key).and_then(|connection| connection.place(index)) else { return };
+        if subscribe.positioned {
+            let subscriber = &self.channels.get(index).subscribers[place.at as usize];
+            subscribe.offset = subscriber.offset;
+            subscribe.epoch = subscriber.epoch.as_str().to_owned();
+        }
+        let subscribe = Some(Box::new(subscribe));
+        let push = client::Push { channel: channel.to_owned(), subscribe, ..Default::default() };
+        self.send_message(key, Send::Push(Box::new(push)));
     }
 
     fn leave(&mut self, key: Key, departure: Departure) {
@@ -136,6 +178,10 @@ impl Shard {
     fn drop_place(&mut self, key: Key, channel: &str) -> bool {
         let Some(index) = self.channels.find(channel) else { return false };
         let Some(place) = self.connection(key).and_then(|connection| connection.take_place(index)) else { return false };
+        if !self.channels.get(index).subscribers[place.at as usize].holding {
+            self.metrics.subscription_ended();
+            self.metrics.action(Action::RemoveSubscription);
+        }
         if let Some(moved) = self.channels.remove(place)
             && let Some(connection) = self.connection(moved)
             && let Some(other) = connection.places.iter_mut().find(|other| other.channel == index)
@@ -155,6 +201,7 @@ impl Shard {
             return;
         }
         entry.checked = Some(now);
+        self.metrics.action(Action::HistoryStreamTop);
         let (broker, inbox) = (self.shared.backend.broker.clone(), self.inbox.clone());
         self.in_background(async move {
             let top = HistoryFilter { limit: Some(0), ..Default::default() };
@@ -169,12 +216,16 @@ impl Shard {
     fn register(&mut self, key: Key) {
         let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else { return };
         self.shared.users.enter(&user);
+        self.metrics.connection_accepted(TRANSPORT);
+        self.metrics.action(Action::AddClient);
         self.users.entry(user).or_default().push(key);
     }
 
     fn forget(&mut self, key: Key) {
         let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else { return };
         self.shared.users.leave(&user);
+        self.metrics.connection_ended(TRANSPORT);
+        self.metrics.action(Action::RemoveClient);
         if let Some(keys) = self.users.get_mut(&user) {
             keys.retain(|other| *other != key);
             if keys.is_empty() {
@@ -188,6 +239,7 @@ impl Shard {
         let deadline = self.now.instant + LINGER;
         if let Some(connection) = self.connection(key) {
             connection.phase = Phase::Lingering;
+            connection.awaits_close = true;
             connection.deadline = Some(deadline);
         }
     }
@@ -205,6 +257,10 @@ impl Shard {
         if code == DisconnectCode::Slow as i32 as u32 {
             connection.outbox.discard();
         }
+        let metrics = &self.shared.metrics;
+        metrics.server_disconnect(code);
+        metrics.outgoing_close(TRANSPORT, code);
+        let Some(connection) = self.connection(key) else { return };
         connection.phase = Phase::Lingering;
         connection.deadline = Some(deadline);
         connection.too_slow = false;

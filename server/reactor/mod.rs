@@ -17,6 +17,7 @@ mod registry;
 mod shard;
 mod socket;
 mod subscribers;
+mod telemetry;
 mod timers;
 mod users;
 
@@ -26,6 +27,7 @@ pub use inbox::Answered;
 
 use crate::broker::{ClientInfo, Publication, Receiver, StreamPosition};
 use crate::node::{Connections, Counts, DisconnectUser, RefreshUser, SubscribeUser, UnsubscribeUser};
+use crate::observability::{BrokerMessage, Metrics};
 use crate::seams::Clock;
 use crate::session::{Close, Policy, Settings};
 use delivery::{Delivery, Kind};
@@ -77,21 +79,14 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     environment: arc_swap::ArcSwap<Environment>,
     traffic: Traffic,
+    metrics: Arc<Metrics>,
 }
 
-/// Totals over all shards, written once per loop turn.
+/// Totals over all shards that others decide by.
 #[derive(Default)]
 pub struct Traffic {
     /// Connections that are open, authenticated or not.
     pub connections: std::sync::atomic::AtomicU64,
-    /// Messages written to peers.
-    pub messages_sent: std::sync::atomic::AtomicU64,
-    /// Bytes written to peers.
-    pub bytes_sent: std::sync::atomic::AtomicU64,
-    /// Commands read from peers.
-    pub commands_received: std::sync::atomic::AtomicU64,
-    /// Bytes read from peers.
-    pub bytes_received: std::sync::atomic::AtomicU64,
     /// Connections whose handler panicked.
     pub panics: std::sync::atomic::AtomicU64,
 }
@@ -114,6 +109,7 @@ impl Reactor {
         environment: Environment,
         backend: Backend,
         clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
         runtime: tokio::runtime::Handle,
     ) -> std::io::Result<Arc<Self>> {
         let shards = shards.clamp(1, registry::MAX_SHARDS);
@@ -124,6 +120,7 @@ impl Reactor {
             clock,
             environment: arc_swap::ArcSwap::from_pointee(environment),
             traffic: Traffic::default(),
+            metrics,
         });
         let mut inboxes = Vec::with_capacity(shards);
         let mut threads = Vec::with_capacity(shards);
@@ -171,12 +168,17 @@ impl Reactor {
         }
     }
 
+    /// Connections that are authenticated.
+    pub fn authenticated_connections(&self) -> u64 {
+        u64::from(self.shared.users.totals().0)
+    }
+
     /// Connections that are open, authenticated or not.
     pub fn open_connections(&self) -> u64 {
         self.shared.traffic.connections.load(Ordering::Relaxed)
     }
 
-    /// Totals of what went in and out.
+    /// Totals that others decide by.
     pub fn traffic(&self) -> &Traffic {
         &self.shared.traffic
     }
@@ -222,15 +224,18 @@ impl Receiver for Reactor {
         delta: bool,
         previous: Option<Arc<Publication>>,
     ) {
+        self.shared.metrics.received(BrokerMessage::Publication, 1);
         let kind = Kind::Publication { publication, position, previous: previous.filter(|_| delta) };
         self.deliver(Delivery { channel: channel.clone(), kind });
     }
 
     fn join(&self, channel: &Arc<str>, info: Arc<ClientInfo>) {
+        self.shared.metrics.received(BrokerMessage::Join, 1);
         self.deliver(Delivery { channel: channel.clone(), kind: Kind::Join(info) });
     }
 
     fn leave(&self, channel: &Arc<str>, info: Arc<ClientInfo>) {
+        self.shared.metrics.received(BrokerMessage::Leave, 1);
         self.deliver(Delivery { channel: channel.clone(), kind: Kind::Leave(info) });
     }
 }

@@ -58,8 +58,7 @@ impl Outbox {
         let mut progress = false;
         while let Some(first) = self.frames.first() {
             let sent = if self.frames.len() == 1 || first.len() - self.written >= COALESCE {
-                let rest = &first[self.written..];
-                socket.write(rest).map(|sent| (sent, rest.len()))
+                socket.write(&first[self.written..])
             } else {
                 scratch.clear();
                 scratch.extend_from_slice(&first[self.written..]);
@@ -69,16 +68,13 @@ impl Outbox {
                     }
                     scratch.extend_from_slice(frame);
                 }
-                socket.write(scratch).map(|sent| (sent, scratch.len()))
+                socket.write(scratch)
             };
             match sent {
-                Ok((0, _)) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok((sent, offered)) => {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => {
                     progress = true;
                     self.advance(sent);
-                    if sent < offered {
-                        return Ok(Flushed::Blocked { progress });
-                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked { progress }),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,21 +1,24 @@
 //! The loop of one shard: what happened, what was told, what is due, what is to be written.
 
 use super::connection::{Connection, Handshake, Key, NativePing, Phase};
-use super::delivery::{Delivery, Encoder, Forms, Frame, Kind, Variant};
+use super::delivery::{Delivery, Encoded, Encoder, Forms, Frame, Kind, Variant};
 use super::inbox::{Inbox, Message, WAKE};
 use super::outbox::{Flushed, Outbox};
 use super::socket::Socket;
 use super::subscribers::{Channels, Subscriber};
+use super::telemetry;
 use super::timers::Timers;
 use super::{Environment, Shared};
 use crate::broker::StreamPosition;
 use crate::node::Target;
+use crate::observability::{self, ShardMetrics, Transport};
 use crate::protocol::{self, Encoding, Form};
 use crate::seams::{Now, random_id};
 use crate::session::{self, Close, Effect, Session};
 use crate::transport::websocket::assembler::{self, Event, Flow};
 use crate::transport::websocket::deflate::Inflater;
 use crate::transport::websocket::frame::{self, Opcode, Violation};
+use gyre_proto::client;
 use gyre_proto::codes::DisconnectCode;
 use hashbrown::HashMap;
 use mio::{Events, Interest, Poll, Token};
@@ -69,17 +72,11 @@ pub(super) struct Shard {
     waiting_bytes: usize,
     draining: Option<Close>,
     stopping: bool,
-    traffic: LocalTraffic,
+    pub(super) metrics: Arc<ShardMetrics>,
 }
 
-/// Counted without atomics and added up once per turn.
-#[derive(Default)]
-struct LocalTraffic {
-    messages_sent: u64,
-    bytes_sent: u64,
-    commands: u64,
-    bytes_received: u64,
-}
+/// What metrics call the transport; the others come through the same shards later.
+pub(super) const TRANSPORT: Transport = Transport::WebSocket;
 
 impl Shard {
     pub(super) fn new(
@@ -93,7 +90,9 @@ impl Shard {
         let now = shared.clock.now();
         let limits = &environment.limits;
         let encoder = Encoder::new(limits.compression_level, limits.compression_min_size);
+        let metrics = shared.metrics.add_shard();
         Self {
+            metrics,
             index,
             poll,
             inbox,
@@ -120,7 +119,6 @@ impl Shard {
             waiting_bytes: 0,
             draining: None,
             stopping: false,
-            traffic: LocalTraffic::default(),
         }
     }
 
@@ -163,7 +161,6 @@ impl Shard {
             self.drain_inbox();
             self.fire_timers();
             self.flush_dirty();
-            self.report_traffic();
         }
     }
 
@@ -210,12 +207,15 @@ impl Shard {
             starved: false,
             blocked: false,
             too_slow: false,
+            awaits_close: false,
+            deaf: false,
             outbox: Outbox::default(),
             session: Session::new(random_id(), session_id, transport, origin, now, settings),
             places: SmallVec::new(),
             partial: None,
             held: None,
             deadline: None,
+            running: None,
             scheduled: None,
             native_ping,
         });
@@ -248,7 +248,6 @@ impl Shard {
                 }
                 Ok(length) => {
                     let may_be_all = length < buffer.len() && connection.socket.short_read_is_all() && !until_empty;
-                    self.traffic.bytes_received += length as u64;
                     self.on_bytes(key, &mut buffer[..length]);
                     if may_be_all {
                         self.read_buffer = buffer;
@@ -282,7 +281,7 @@ impl Shard {
     }
 
     fn on_bytes(&mut self, key: Key, bytes: &mut [u8]) {
-        let Some(connection) = self.connection(key) else { return };
+        let Some(connection) = self.connection(key).filter(|connection| !connection.deaf) else { return };
         let mut partial = connection.partial.take();
         let limits = self.assembler_limits(key);
         let mut inflater = std::mem::take(&mut self.inflater);
@@ -353,8 +352,7 @@ impl Shard {
             match protocol::next_command(&message[at..], encoding) {
                 Ok((command, used)) => {
                     at += used;
-                    self.traffic.commands += 1;
-                    self.input(key, |session, cx| session.on_command(command, cx));
+                    self.on_command(key, command, used as u64);
                 }
                 Err(_) => {
                     self.input(key, |session, cx| session.on_malformed(cx));
@@ -366,6 +364,29 @@ impl Shard {
             Some(connection) if connection.session.is_busy() && connection.phase == Phase::Open => Flow::Stop,
             Some(_) => Flow::Continue,
             None => Flow::Stop,
+        }
+    }
+
+    fn on_command(&mut self, key: Key, command: client::Command, size: u64) {
+        let kind = telemetry::command(&command);
+        self.metrics.received(TRANSPORT, kind, size);
+        let started = Instant::now();
+        if let Some(connection) = self.connection(key) {
+            connection.running = Some((kind, started));
+        }
+        self.input(key, |session, cx| session.on_command(command, cx));
+        if self.connection(key).is_some_and(|connection| !connection.session.is_busy()) {
+            self.command_done(key);
+        }
+    }
+
+    /// Takes how long the command took whose reply was just queued.
+    pub(super) fn command_done(&mut self, key: Key) {
+        if let Some((kind, started)) = self.connection(key).and_then(|connection| connection.running.take())
+            && kind.is_command()
+        {
+            let now = Instant::now();
+            self.metrics.command(kind, now.duration_since(started), now);
         }
     }
 
@@ -386,19 +407,23 @@ impl Shard {
 
     fn on_violation(&mut self, key: Key, violation: Violation) {
         let Some(connection) = self.connection(key) else { return };
-        if connection.phase != Phase::Open {
-            return self.remove(key);
+        connection.deaf = true;
+        if connection.phase == Phase::Open {
+            let frame = frame::close_frame(violation.close_code(), violation.reason());
+            self.end_session(key, frame, Phase::Lingering);
         }
-        let frame = frame::close_frame(violation.close_code(), "");
-        self.end_session(key, frame, Phase::Lingering);
     }
 
     fn on_peer_close(&mut self, key: Key, code: Option<u16>) {
         let Some(connection) = self.connection(key) else { return };
-        if connection.phase == Phase::Lingering {
+        let owes_echo = connection.phase == Phase::Open || connection.awaits_close;
+        if !owes_echo {
             return self.finish(key);
         }
-        let echo = frame::close_frame(code.unwrap_or(1000), "");
+        let echo = match code {
+            Some(code) => frame::close_frame(code, ""),
+            None => Some(frame::empty_close_frame()),
+        };
         self.end_session(key, echo, Phase::Finishing);
     }
 
@@ -471,9 +496,17 @@ impl Shard {
     /// this shard before the reply, as the order of the publications wants it.
     pub(super) fn deliver_leading(&mut self) {
         self.take_messages();
-        while let Some(Message::Deliver(_)) = self.backlog.front() {
-            if let Some(Message::Deliver(delivery)) = self.backlog.pop_front() {
-                self.deliver(&delivery);
+        let mut at = 0;
+        loop {
+            match self.backlog.get(at) {
+                Some(Message::Deliver(_)) => {
+                    if let Some(Message::Deliver(delivery)) = self.backlog.remove(at) {
+                        self.deliver(&delivery);
+                    }
+                }
+                // A new connection has no part in what was published before it.
+                Some(Message::Accept(..) | Message::AcceptTls(..)) => at += 1,
+                _ => return,
             }
         }
     }
@@ -560,12 +593,13 @@ impl Shard {
             }
             _ => false,
         };
+        let started = Instant::now();
         let mut forms = Forms::default();
         let mut out = Out {
             connections: &mut self.connections,
             dirty: &mut self.dirty,
             failing: &mut self.failing,
-            traffic: &mut self.traffic,
+            sent: Sent::default(),
             limit: self.environment.limits.queue_max_size,
             over_budget: self.waiting_bytes > self.environment.limits.outbound_budget,
         };
@@ -582,6 +616,13 @@ impl Shard {
                 Reached::Behind => self.behind.push((subscriber.key, channel.name.clone())),
             }
         }
+        let Sent { messages, bytes, filtered } = out.sent;
+        let (frame, message) = telemetry::delivery(&delivery.kind);
+        self.metrics.sent(TRANSPORT, frame, messages, bytes);
+        self.metrics.broadcast(message, started.elapsed());
+        if filtered > 0 {
+            self.metrics.filtered(filtered);
+        }
     }
 
     /// Gives one subscriber what was held back for it.
@@ -595,11 +636,13 @@ impl Shard {
                 connections: &mut self.connections,
                 dirty: &mut self.dirty,
                 failing: &mut self.failing,
-                traffic: &mut self.traffic,
+                sent: Sent::default(),
                 limit: self.environment.limits.queue_max_size,
                 over_budget: false,
             };
             let reached = deliver_to(subscriber, delivery, &mut Forms::default(), &mut self.encoder, &mut out);
+            let (frame, _) = telemetry::delivery(&delivery.kind);
+            self.metrics.sent(TRANSPORT, frame, out.sent.messages, out.sent.bytes);
             if reached == Reached::Behind {
                 self.behind.push((key, channel.name.clone()));
                 return;
@@ -626,11 +669,17 @@ impl Shard {
             connections: &mut self.connections,
             dirty: &mut self.dirty,
             failing: &mut self.failing,
-            traffic: &mut self.traffic,
+            sent: Sent::default(),
             limit: self.environment.limits.queue_max_size,
             over_budget: false,
         };
-        out.push(key, frame);
+        out.push(key, frame, 0);
+    }
+
+    /// Queues one message of the protocol.
+    pub(super) fn send_encoded(&mut self, key: Key, encoded: Encoded, kind: observability::Frame) {
+        self.metrics.sent(TRANSPORT, kind, 1, encoded.size);
+        self.send(key, encoded.frame);
     }
 
     pub(super) fn mark_dirty(&mut self, key: Key) {
@@ -683,7 +732,6 @@ impl Shard {
                 if was_blocked {
                     self.waiting_bytes = self.waiting_bytes.saturating_sub(before);
                 }
-                self.traffic.bytes_sent += before as u64;
                 if done {
                     self.remove(key);
                 }
@@ -695,7 +743,6 @@ impl Shard {
                 }
                 let waited = if was_blocked { before } else { 0 };
                 self.waiting_bytes = (self.waiting_bytes + after).saturating_sub(waited);
-                self.traffic.bytes_sent += (before - after) as u64;
                 self.reschedule(key);
             }
             Err(_) => self.peer_gone(key),
@@ -793,21 +840,14 @@ impl Shard {
         self.carry_out(key);
         self.reschedule(key);
     }
+}
 
-    fn report_traffic(&mut self) {
-        let local = std::mem::take(&mut self.traffic);
-        let shared = &self.shared.traffic;
-        for (total, added) in [
-            (&shared.messages_sent, local.messages_sent),
-            (&shared.bytes_sent, local.bytes_sent),
-            (&shared.commands_received, local.commands),
-            (&shared.bytes_received, local.bytes_received),
-        ] {
-            if added > 0 {
-                total.fetch_add(added, Ordering::Relaxed);
-            }
-        }
-    }
+/// What one delivery came to.
+#[derive(Clone, Copy, Default)]
+struct Sent {
+    messages: u64,
+    bytes: u64,
+    filtered: u64,
 }
 
 /// Where frames go, apart from the rest of the shard so that subscribers can be walked at the same time.
@@ -815,18 +855,19 @@ struct Out<'a> {
     connections: &'a mut Slab<Connection>,
     dirty: &'a mut Vec<Key>,
     failing: &'a mut Vec<(Key, DisconnectCode)>,
-    traffic: &'a mut LocalTraffic,
+    sent: Sent,
     limit: usize,
     over_budget: bool,
 }
 
 impl Out<'_> {
-    fn push(&mut self, key: Key, frame: Frame) {
+    fn push(&mut self, key: Key, frame: Frame, size: u64) {
         let Some(connection) = self.connections.get_mut(key.slot as usize) else { return };
         if connection.key != key || connection.too_slow {
             return;
         }
-        self.traffic.messages_sent += 1;
+        self.sent.messages += 1;
+        self.sent.bytes += size;
         let waiting = connection.outbox.push(frame);
         let too_much = (self.limit > 0 && waiting > self.limit) || (self.over_budget && connection.blocked);
         if too_much && connection.phase == Phase::Open {
@@ -874,6 +915,7 @@ fn deliver_to(
             if let Some(filter) = &subscriber.filter
                 && !filter.matches(publication.tags.as_deref())
             {
+                out.sent.filtered += 1;
                 return Reached::Yes;
             }
             if subscriber.flags.delta {
@@ -891,7 +933,7 @@ fn deliver_to(
         }
     }
     match forms.get(delivery, Variant { wire: subscriber.wire, form }, encoder) {
-        Some(frame) => out.push(subscriber.key, frame.clone()),
+        Some(encoded) => out.push(subscriber.key, encoded.frame.clone(), encoded.size),
         None => {
             debug_assert_eq!(subscriber.wire.encoding, Encoding::Json);
             out.failing.push((subscriber.key, DisconnectCode::InappropriateProtocol));

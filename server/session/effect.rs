@@ -52,6 +52,8 @@ pub enum Effect {
     Join(Ticket, Vec<JoinPlan>),
     /// Let publications of a joined channel flow.
     Activate(Activation),
+    /// Push what a subscription is, with the position it has come to.
+    PushSubscription(Arc<str>, Box<client::Subscribe>),
     /// Tell others that this client joined.
     AnnounceJoin(Arc<str>, Arc<ClientInfo>),
     /// Stop publications of a channel, remove presence, tell others.
@@ -65,8 +67,8 @@ pub enum Effect {
     Register,
     /// Remove the connection from its user.
     Forget,
-    /// The peer answered a ping.
-    PongReceived,
+    /// The peer answered a ping, so long after it was sent.
+    PongReceived(Duration),
     /// The connect command was answered with an error: accept nothing more and let the peer close.
     Refuse,
     /// End the connection.
@@ -142,6 +144,8 @@ pub struct Joined {
     pub position: StreamPosition,
     /// Recovered publications, oldest first, filtered.
     pub publications: Vec<Arc<Publication>>,
+    /// Recovery was asked for.
+    pub attempted: bool,
     /// Nothing is missing between the client's position and the top.
     pub recovered: bool,
 }

@@ -2,6 +2,7 @@
 
 use super::{Context, Question, Session, Step};
 use crate::broker::{BrokerError, HistoryFilter, HistoryPage, StreamPosition};
+use crate::protocol::client_publication;
 use gyre_proto::client;
 use gyre_proto::codes::{ClientErrorCode, DisconnectCode};
 use std::sync::Arc;
@@ -30,7 +31,11 @@ impl Session {
         match result {
             Ok(page) => cx.reply(id, |reply| {
                 reply.history = Some(Box::new(client::HistoryResult {
-                    publications: page.publications.iter().map(|publication| publication.as_ref().into()).collect(),
+                    publications: page
+                        .publications
+                        .iter()
+                        .map(|publication| client_publication(publication, &page.position.epoch))
+                        .collect(),
                     epoch: page.position.epoch.as_str().to_owned(),
                     offset: page.position.offset,
                 }));

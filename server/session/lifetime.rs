@@ -35,9 +35,10 @@ impl Timers {
         *self = Self::default();
     }
 
-    /// Counts a pong; false when none was due.
-    pub(super) fn take_pong(&mut self) -> bool {
-        std::mem::take(&mut self.awaiting_pong)
+    /// Counts a pong and says how long it took; none when none was due.
+    pub(super) fn take_pong(&mut self, cx: &Context<'_>) -> Option<Duration> {
+        let due = std::mem::take(&mut self.awaiting_pong).then_some(self.pong).flatten()?;
+        Some((cx.now.instant + cx.settings.pong_timeout).saturating_duration_since(due))
     }
 }
 

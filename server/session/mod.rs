@@ -250,10 +250,10 @@ impl Session {
             return self.close(DisconnectCode::BadRequest, cx);
         }
         if id == 0 && command.send.is_none() {
-            return if self.phase == Phase::New || !self.timers.take_pong() {
-                self.close(DisconnectCode::BadRequest, cx)
-            } else {
-                cx.emit(Effect::PongReceived)
+            let took = if self.phase == Phase::New { None } else { self.timers.take_pong(cx) };
+            return match took {
+                Some(took) => cx.emit(Effect::PongReceived(took)),
+                None => self.close(DisconnectCode::BadRequest, cx),
             };
         }
         // The first request that is present counts; upstream ignores the others too.

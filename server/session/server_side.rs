@@ -28,7 +28,17 @@ impl Session {
         if cx.settings.channel_limit > 0 && self.subscriptions.len() >= cx.settings.channel_limit {
             return self.close(DisconnectCode::ChannelLimit, cx);
         }
-        if self.subscriptions.get(&request.channel).is_some() {
+        if let Some(subscription) = self.subscriptions.get(&request.channel) {
+            // Joining again would lose what is on its way; the client is told what it has.
+            if !subscription.joining {
+                let push = client::Subscribe {
+                    recoverable: subscription.recoverable,
+                    positioned: subscription.positioned,
+                    data: request.data.clone(),
+                    ..Default::default()
+                };
+                cx.emit(Effect::PushSubscription(subscription.channel.clone(), Box::new(push)));
+            }
             return;
         }
         let overrides = Overrides {

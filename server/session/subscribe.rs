@@ -6,7 +6,7 @@ use super::{
 };
 use crate::broker::{BrokerError, StreamPosition};
 use crate::channel::filter::Filter;
-use crate::protocol::delta_publications;
+use crate::protocol::{client_publication, delta_publications};
 use gyre_proto::client;
 use gyre_proto::codes::{ClientErrorCode, DisconnectCode};
 use std::sync::Arc;
@@ -89,9 +89,8 @@ impl Session {
         match (step, answer) {
             (Step::Verify(request), Answer::Subscribe(result)) => self.on_subscribe_token(id, &request, result, cx),
             (Step::Join(reception), Answer::Joined(joined)) => {
-                for (departure, result) in joined {
+                if let Some((departure, result)) = joined.into_iter().next() {
                     self.on_joined(id, *reception, departure, result, cx);
-                    break;
                 }
             }
             _ => self.close(DisconnectCode::ServerError, cx),
@@ -111,6 +110,9 @@ impl Session {
             Err(AuthError::Invalid) => return cx.fail(id, ClientErrorCode::PermissionDenied),
             Err(AuthError::Internal) => return cx.fail(id, ClientErrorCode::Internal),
         };
+        if let Err(code) = cx.policy.server_grant(&claims.channel, &claims.overrides) {
+            return cx.fail(id, code);
+        }
         if !self.token_is_for(&claims, &request.channel) {
             return self.close(DisconnectCode::InvalidToken, cx);
         }
@@ -221,6 +223,7 @@ impl Session {
             presence: grant.presence,
             join_leave: grant.join_leave,
             positioned,
+            recoverable: grant.recovery,
             client_side_refresh: grant.client_side_refresh,
             expire_at,
             info: None,
@@ -288,8 +291,9 @@ impl Session {
         let mut base = Delta::NeedsFull;
         if result.recovered {
             result.offset = asked;
+            let publications = joined.publications.iter();
             let publications: Vec<client::Publication> =
-                joined.publications.iter().map(|publication| publication.as_ref().into()).collect();
+                publications.map(|publication| client_publication(publication, &joined.position.epoch)).collect();
             result.publications = if delta {
                 base = Delta::Ready;
                 delta_publications(publications, self.transport.text_payloads)

@@ -21,6 +21,8 @@ pub struct Subscription {
     pub join_leave: bool,
     /// Publications must follow each other without a gap.
     pub positioned: bool,
+    /// The client may recover.
+    pub recoverable: bool,
     /// The client renews the subscription by itself.
     pub client_side_refresh: bool,
     /// Seconds since 1970 at which it expires; zero means never.

@@ -2,7 +2,7 @@
 
 use super::reply;
 use crate::net::Body;
-const OPENAPI: &str = "{}";
+use gyre_proto::OPENAPI_JSON;
 use http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use http::{Response, StatusCode};
 
@@ -28,8 +28,8 @@ impl Explorer {
         let prefix = format!("{}/", prefix.trim_end_matches('/'));
         let api = api_prefix.trim_end_matches('/');
         let document = match api {
-            "/api" => OPENAPI.to_owned(),
-            other => OPENAPI.replace("\"/api/", &format!("\"{other}/")),
+            "/api" => OPENAPI_JSON.to_owned(),
+            other => OPENAPI_JSON.replace("\"/api/", &format!("\"{other}/")),
         };
         Self { prefix, document }
     }

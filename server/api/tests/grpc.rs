@@ -104,7 +104,10 @@ async fn compressed_requests_get_compressed_answers() {
         .send_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Gzip);
     let response = client.publish(publish("news")).await.expect("published");
-    assert_eq!(response.metadata().get("grpc-encoding").map(|encoding| encoding.as_bytes()), Some(&b"gzip"[..]));
+    assert_eq!(
+        response.metadata().get("grpc-encoding").map(|encoding| encoding.as_bytes()),
+        Some(&b"gzip"[..])
+    );
 }
 
 #[tokio::test]

@@ -26,11 +26,7 @@ async fn payloads_come_raw_or_as_base64() {
         (r#"{"channel":"news","b64data":"AQID"}"#, r#"{"result":{}}"#, Some(&b"\x01\x02\x03"[..])),
         (r#"{"channel":"news","data":1,"b64data":"Mg=="}"#, r#"{"result":{}}"#, Some(b"2")),
         (r#"{"channel":"news","data":null}"#, r#"{"result":{}}"#, Some(b"null")),
-        (
-            r#"{"channel":"news","b64data":"!"}"#,
-            r#"{"error":{"code":107,"message":"bad request"}}"#,
-            None,
-        ),
+        (r#"{"channel":"news","b64data":"!"}"#, r#"{"error":{"code":107,"message":"bad request"}}"#, None),
         (r#"{"channel":"news"}"#, r#"{"error":{"code":107,"message":"bad request"}}"#, None),
     ] {
         server.notes.delivered.lock().clear();
@@ -100,7 +96,12 @@ async fn transport_error_mode_uses_statuses() {
         ),
         ("channels", r#"{"pattern":"["}"#, 500, r#"{"code":100,"message":"internal server error"}"#),
         ("info", "{}", 200, ""),
-        ("batch", r#"{"commands":[{}]}"#, 200, r#"{"replies":[{"error":{"code":104,"message":"not found"}}]}"#),
+        (
+            "batch",
+            r#"{"commands":[{}]}"#,
+            200,
+            r#"{"replies":[{"error":{"code":104,"message":"not found"}}]}"#,
+        ),
     ] {
         let answer = request(server.address, "POST", &format!("/api/{path}"), &mode, body.as_bytes()).await;
         assert_eq!(answer.status, status, "{path}");
@@ -244,7 +245,10 @@ async fn users_are_reached_with_everything_the_request_says() {
     {
         let subscribed = server.notes.subscribed.lock();
         let request = &subscribed[0];
-        assert_eq!((&*request.target.user, &*request.target.client, &*request.target.session), ("1", "c", "s"));
+        assert_eq!(
+            (&*request.target.user, &*request.target.client, &*request.target.session),
+            ("1", "c", "s")
+        );
         assert_eq!((&request.info[..], &request.data[..]), (&b"{}"[..], &b"{\"x\":1}"[..]));
         assert_eq!(request.recover_since.as_ref().map(|since| since.offset), Some(3));
         assert_eq!((request.presence, request.recovery), (Some(false), Some(true)));
@@ -308,7 +312,10 @@ async fn history_is_read_and_removed() {
     let removed = post(server.address, "/api/history_remove", r#"{"channel":"kept:a"}"#).await;
     assert_eq!(removed.text(), r#"{"result":{}}"#);
     let rest = read(r#"{"channel":"kept:a","limit":-1}"#).await;
-    assert_eq!((rest["publications"].as_array().map(Vec::len), &rest["offset"]), (Some(0), &serde_json::json!(3)));
+    assert_eq!(
+        (rest["publications"].as_array().map(Vec::len), &rest["offset"]),
+        (Some(0), &serde_json::json!(3))
+    );
 }
 
 #[tokio::test]
@@ -332,6 +339,12 @@ async fn channels_and_info_describe_the_node() {
         r#"{{"result":{{"nodes":[{{"uid":"{uid}","name":"test","version":"6.9.1 OSS","num_clients":3,"num_users":2,"num_channels":2,"num_subs":3}}]}}}}"#
     );
     assert_eq!(info.text(), expected);
+    server.node.aggregate_metrics(std::time::Duration::from_secs(60));
+    let info = post(server.address, "/api/info", "{}").await;
+    let info: serde_json::Value = serde_json::from_slice(&info.body).expect("JSON");
+    let metrics = &info["result"]["nodes"][0]["metrics"];
+    assert_eq!(metrics["interval"], 60.0);
+    assert_eq!(metrics["items"]["centrifugo.node.num_clients"], 3.0);
 }
 
 #[tokio::test]

@@ -92,6 +92,17 @@ async fn stopping_closes_idle_connections_and_the_listener() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_without_a_word() {
+    let server = start(Options::default()).await;
+    let mut stream = TcpStream::connect(server.address).await.expect("connected");
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+    let mut bytes = Vec::new();
+    // Time is paused: the wait ends as soon as nothing but timers is left.
+    stream.read_to_end(&mut bytes).await.expect("closed");
+    assert!(bytes.ends_with(b"{}"), "{}", String::from_utf8_lossy(&bytes));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_sends_no_request_is_closed() {
     let server = start(Options::default()).await;
     for sent in [&b""[..], b"POST /api/publish HTTP/1.1\r\nHost"] {

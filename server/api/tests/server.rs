@@ -1,15 +1,15 @@
 //! A server on a free port.
 
 use crate::api::{
-    Access, ConnectionEndpoints, Explorer, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Port, Reply,
-    Service, http_service,
+    Access, ConnectionEndpoints, Explorer, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings,
+    Port, Reply, Service, http_service,
 };
 use crate::auth::ApiKey;
 use crate::broker::{ClientInfo, MemoryBroker, Publication, Receiver, StreamPosition};
 use crate::net::{Body, Peer, Serving, listen, serve};
 use crate::node::{
-    ChannelKind, ChannelOptions, Connections, Counts, DataFormat, DisconnectUser, Namespaces, Node, NodeParts,
-    RefreshUser, SubscribeUser, UnsubscribeUser,
+    ChannelKind, ChannelOptions, Connections, Counts, DataFormat, DisconnectUser, Namespaces, Node,
+    NodeParts, RefreshUser, SubscribeUser, UnsubscribeUser,
 };
 use crate::observability::{ApiProtocol, Metrics, MetricsSettings};
 use crate::presence::{MemoryPresence, PresenceStore};

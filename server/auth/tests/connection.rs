@@ -41,6 +41,7 @@ fn exp_and_nbf_have_no_leeway() {
         (r#"{"exp":-1}"#, false),
         (r#"{"exp":1800000001000}"#, true),
         (r#"{"exp":null}"#, true),
+        (r#"{"Exp":1}"#, false),
         (r#"{"nbf":1799999999}"#, true),
         (r#"{"nbf":1800000000}"#, false),
         (r#"{"nbf":1800000001,"exp":1800000002}"#, false),
@@ -60,6 +61,9 @@ fn expire_at_replaces_exp_for_the_connection() {
         (r#"{"exp":1800000060,"expire_at":null}"#, NOW + 60),
         (r#"{"exp":1800000060.9}"#, NOW + 60),
         (r#"{"expire_at":5}"#, 5),
+        (r#"{"expire_at":9223372036854775807}"#, 253_402_300_799),
+        (r#"{"exp":1e18}"#, 253_402_300_799),
+        (r#"{"EXP":1800000060,"Sub":"x"}"#, NOW + 60),
     ] {
         assert_eq!(connect(claims).unwrap().expire_at, expected, "{claims}");
     }
@@ -79,6 +83,8 @@ fn claims_of_the_wrong_type_are_refused() {
         r#"{"iss":1}"#,
         r#"{"aud":1}"#,
         r#"{"aud":[1]}"#,
+        r#"{"aud":null}"#,
+        r#"{"exp":1900000000,"EXP":1900000000}"#,
         r#"{"expire_at":1.5}"#,
         r#"{"expire_at":"1"}"#,
         r#"{"channels":"a"}"#,
@@ -114,6 +120,7 @@ fn base64_info_wins_and_a_bad_one_is_an_internal_error() {
     assert_eq!(connect(r#"{"info":null}"#).unwrap().info, "null");
     assert!(matches!(connect(r#"{"b64info":"AP8"}"#), Err(TokenError::Internal(_))));
     assert!(matches!(connect(r#"{"b64info":"_-8="}"#), Err(TokenError::Internal(_))));
+    assert_eq!(connect(r#"{"b64info":"A\nP8=\r\n"}"#).unwrap().info, &b"\x00\xff"[..]);
     refused(r#"{"subs":{"a":{"b64info":"!"}}}"#, RejectReason::Base64);
     refused(r#"{"subs":{"a":{"b64data":"!"}}}"#, RejectReason::Base64);
 }

@@ -16,9 +16,12 @@ const STRIDE: usize = 4;
 /// Shared parts below this cost about as much to name as to repeat.
 const SHORTEST_COPY: usize = 10;
 
+/// Bytes without a shared part after which one more position is skipped at each step, `STRIDE` at most.
+const PATIENCE: usize = 32;
+
 /// Indexed positions compared for one position of the next payload. Bounds the time that repetitive
 /// payloads take.
-const CANDIDATES: usize = 8;
+const CANDIDATES: usize = 4;
 
 /// Writes the delta that turns `previous` into `next`.
 ///
@@ -63,7 +66,8 @@ fn copy_middle(writer: &mut Writer<'_>, previous: &[u8], start: usize, end: usiz
                 writer.copy(copy);
                 position = copy.start + copy.length;
             }
-            None => position += 1,
+            // The longer nothing was found, the less is looked for: what is skipped is a few bytes.
+            None => position += 1 + (position - writer.written).min(PATIENCE * STRIDE) / PATIENCE,
         }
     }
 }
@@ -80,7 +84,7 @@ struct Index {
 impl Index {
     fn of(previous: &[u8]) -> Self {
         let windows = (previous.len() + STRIDE - WINDOW) / STRIDE;
-        let bits = windows.next_power_of_two().trailing_zeros().max(4);
+        let bits = (2 * windows).next_power_of_two().trailing_zeros().max(4);
         let mut index =
             Self { heads: vec![0; 1 << bits], before: vec![0; windows + 1], shift: u64::BITS - bits };
         for number in 1..=windows {

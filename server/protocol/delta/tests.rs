@@ -37,7 +37,7 @@ fn payloads_without_much_in_common_are_inserted() {
 
 #[test]
 fn moved_parts_are_found() {
-    let (first, second) = ("first part, long enough; ".repeat(1), "and a second one as well; ");
+    let (first, second) = ("first part, long enough; ", "and a second one as well; ");
     let previous = format!("{first}{second}");
     let next = format!("{second}{first}");
     let delta = create(previous.as_bytes(), next.as_bytes());

@@ -63,7 +63,7 @@ fn recovered_publications_come_with_the_offset_asked_for() {
     rig.join_with(|plan| {
         assert_eq!(plan.recovery, Recovery::Stream(StreamPosition { offset: 3, epoch: "ep".into() }, 300));
         let position = StreamPosition { offset: 5, epoch: "ep".into() };
-        Ok(Joined { position, publications: vec![publication(4), publication(5)], recovered: true })
+        Ok(Joined { position, publications: vec![publication(4), publication(5)], recovered: true, attempted: true })
     });
     let effects = rig.take();
     let [Effect::Send(Send::Reply(reply)), Effect::Activate(activation)] = &effects[..] else { panic!("{effects:?}") };
@@ -187,7 +187,7 @@ fn what_the_server_recovers_follows_the_subscribe_push() {
     });
     rig.join_with(|_| {
         let position = StreamPosition { offset: 2, epoch: "ep".into() };
-        Ok(Joined { position, publications: vec![publication(2)], recovered: true })
+        Ok(Joined { position, publications: vec![publication(2)], recovered: true, attempted: true })
     });
     let effects = rig.take();
     let pushes: Vec<_> = effects

@@ -23,7 +23,7 @@
 //! | `close: code`, `cut: true` | the client closes with a frame, or drops the connection |
 //! | `api: method` | calls the HTTP API: `with`, then `result`, or `error: [code, message]`, or `answer` (the whole body); `status`, `headers`; `detach: true` sends it in the background and ignores the answer |
 //! | `grpc: Method` | calls the gRPC API: `with`, `metadata`, `port`, then as `api`, or `status: [code, message]` with `detail` |
-//! | `http: {method, path, query, headers, body, json, port, tls}` | any request: `status`, `response_headers`, `json` (pattern), `text`, `contains` (list of texts) |
+//! | `http: {method, path, query, headers, body, json, port, tls}` | any request: `status`, `response_headers`, `json` (pattern), `text`, `contains` (list of texts), `metrics` (list of samples, labels in any order, value optional) |
 //! | `tcp: bytes as text` | raw bytes on a TCP connection, one HTTP response read: as `http` |
 //! | `set: {name: value}`, `repeat: n` with `steps` (`${n}` counts from 1), `each: list` with `steps` (`${item}`), `signal: TERM` | |
 //! | `reload: config` | merges this over the configuration, rewrites the file and sends SIGHUP |

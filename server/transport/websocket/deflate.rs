@@ -24,7 +24,7 @@ impl Inflater {
     /// Decompresses one message.
     ///
     /// # Errors
-    /// [`Violation::TooBig`] as soon as the output passes `limit`; [`Violation::Protocol`] for broken data.
+    /// [`Violation::TooBigInflated`] as soon as the output passes `limit`; [`Violation::Protocol`] for broken data.
     pub fn inflate(&mut self, compressed: &[u8], limit: usize) -> Result<Vec<u8>, Violation> {
         let state = self.state.get_or_insert_with(|| Decompress::new(false));
         state.reset(false);
@@ -41,7 +41,7 @@ impl Inflater {
                     .decompress_vec(&part[used..], &mut out, FlushDecompress::Sync)
                     .map_err(|_| Violation::Protocol("broken compressed data"))?;
                 if out.len() > limit {
-                    return Err(Violation::TooBig { limit });
+                    return Err(Violation::TooBigInflated { limit });
                 }
                 if status == Status::StreamEnd {
                     return Ok(out);
@@ -123,7 +123,7 @@ mod tests {
         let mut out = Vec::new();
         Deflater::new(9).deflate(&vec![0u8; 10 << 20], &mut out);
         assert!(out.len() < 64 << 10);
-        assert_eq!(Inflater::new().inflate(&out, 65536), Err(Violation::TooBig { limit: 65536 }));
+        assert_eq!(Inflater::new().inflate(&out, 65536), Err(Violation::TooBigInflated { limit: 65536 }));
     }
 
     proptest::proptest! {

@@ -69,6 +69,12 @@ pub enum Violation {
         /// Allowed bytes of one message.
         limit: usize,
     },
+    /// A compressed message is longer than allowed (close code 1009).
+    #[error("message is longer than {limit} bytes after decompression")]
+    TooBigInflated {
+        /// Allowed bytes of one message after decompression.
+        limit: usize,
+    },
 }
 
 impl Violation {
@@ -79,7 +85,15 @@ impl Violation {
         match self {
             Self::Protocol(_) => 1002,
             Self::NotUtf8 => 1007,
-            Self::TooBig { .. } => 1009,
+            Self::TooBig { .. } | Self::TooBigInflated { .. } => 1009,
+        }
+    }
+
+    /// The text for the close frame.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::TooBigInflated { .. } => "message too big after decompression",
+            _ => "",
         }
     }
 }
@@ -190,6 +204,13 @@ pub fn close_frame(code: u16, reason: &str) -> Option<Vec<u8>> {
     out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(reason.as_bytes());
     Some(out)
+}
+
+/// Builds a close frame without a code, the answer to one without a code.
+pub fn empty_close_frame() -> Vec<u8> {
+    let mut out = Vec::with_capacity(2);
+    write_header(&mut out, Opcode::Close, false, 0);
+    out
 }
 
 /// Reads a peer's close frame and returns the code to echo, if the frame holds one.

@@ -74,10 +74,10 @@ async fn serve(mut stream: TcpStream, shared: Arc<Mutex<Shared>>) {
             shared.paths.push(path);
             shared.answer.clone()
         };
-        if let Some(answer) = answer {
-            if stream.write_all(&answer).await.is_err() {
-                return;
-            }
+        if let Some(answer) = answer
+            && stream.write_all(&answer).await.is_err()
+        {
+            return;
         }
     }
 }

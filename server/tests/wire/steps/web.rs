@@ -126,7 +126,7 @@ impl Run<'_> {
     }
 }
 
-/// Judges a response by the step's options `status`, `response_headers`, `json`, `contains` and `text`.
+/// Judges a response by the step's options `status`, `response_headers`, `json`, `metrics`, `contains` and `text`.
 pub(super) fn check_response(
     run: &mut Run<'_>,
     step: &mut Step,
@@ -150,6 +150,19 @@ pub(super) fn check_response(
     if let Some(expected) = step.take("json") {
         let actual: Value = serde_json::from_slice(&response.body).map_err(|e| format!("body: {e}"))?;
         run.check(&expected, &actual)?;
+    }
+    if let Some(metrics) = step.take("metrics") {
+        let body = String::from_utf8_lossy(&response.body);
+        let samples: Vec<Sample<'_>> = body.lines().filter_map(Sample::parse).collect();
+        let texts: Vec<&str> = metrics.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let missing = |text: &&&str| match Sample::parse(text) {
+            Some(expected) => !samples.iter().any(|actual| expected.matches(actual)),
+            None => true,
+        };
+        let missing: Vec<&&str> = texts.iter().filter(missing).collect();
+        if !missing.is_empty() {
+            return Err(format!("metrics missing: {missing:#?}"));
+        }
     }
     for part in step.take("contains").as_ref().and_then(Value::as_array).into_iter().flatten() {
         let actual = String::from_utf8_lossy(&response.body);
@@ -185,4 +198,34 @@ fn error_detail(status: &[u8]) -> Result<Value, String> {
     let mut error = protobuf::decode("api.Error", &protobuf::bytes_of(&any["value"])?)?;
     error["type"] = any["type_url"].clone();
     Ok(error)
+}
+
+/// A line of the Prometheus text format.
+struct Sample<'a> {
+    name: &'a str,
+    labels: Vec<&'a str>,
+    value: Option<&'a str>,
+}
+
+impl<'a> Sample<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (series, value) = match line.rsplit_once(' ') {
+            Some((series, value)) => (series, Some(value)),
+            None => (line, None),
+        };
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        let labels = labels.strip_suffix('}')?.split("\",").map(|label| label.trim_end_matches('"'));
+        (!name.starts_with('#')).then(|| Self {
+            name,
+            labels: labels.filter(|label| !label.is_empty()).collect(),
+            value,
+        })
+    }
+
+    /// Whether `actual` has this name, at least these labels, and this value if one is given.
+    fn matches(&self, actual: &Self) -> bool {
+        self.name == actual.name
+            && self.labels.iter().all(|label| actual.labels.contains(label))
+            && (self.value.is_none() || self.value == actual.value)
+    }
 }

@@ -1,0 +1,75 @@
+//! Features of the configuration this build does not have. Switching one on is refused, so that nobody believes it
+//! works; a row is removed when its feature arrives.
+
+use super::{ChannelOptions, Config, ConfigError};
+
+/// A feature, the key that switches it on, and whether it is on.
+type Row = (&'static str, &'static str, fn(&Config) -> bool);
+
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    ("client.proxy.connect.enabled", "connect proxy", |c| c.client.proxy.connect.enabled),
+    ("client.proxy.refresh.enabled", "refresh proxy", |c| c.client.proxy.refresh.enabled),
+    ("rpc.without_namespace.proxy_enabled", "rpc proxy", |c| c.rpc.without_namespace.proxy_enabled),
+    ("rpc.namespaces", "rpc proxy", |c| c.rpc.namespaces.iter().any(|ns| ns.options.proxy_enabled)),
+    ("engine.type", "an engine other than memory", |c| c.engine.kind != "memory"),
+    ("broker.type", "a broker other than memory", |c| c.broker.enabled && c.broker.kind != "memory"),
+    ("presence_manager.type", "a presence manager other than memory",
+        |c| c.presence_manager.enabled && c.presence_manager.kind != "memory"),
+    ("map_broker.type", "a map broker other than memory", |c| c.map_broker.kind != "memory"),
+    ("controller.enabled", "controller", |c| c.controller.enabled),
+    ("sse.enabled", "sse transport", |c| c.sse.enabled),
+    ("http_stream.enabled", "http streaming transport", |c| c.http_stream.enabled),
+    ("webtransport.enabled", "webtransport", |c| c.webtransport.enabled),
+    ("uni_websocket.enabled", "unidirectional websocket", |c| c.uni_websocket.enabled),
+    ("uni_sse.enabled", "unidirectional sse", |c| c.uni_sse.enabled),
+    ("uni_http_stream.enabled", "unidirectional http streaming", |c| c.uni_http_stream.enabled),
+    ("uni_grpc.enabled", "unidirectional grpc", |c| c.uni_grpc.enabled),
+    ("http_server.http3.enabled", "http/3", |c| c.http_server.http3.enabled),
+    ("http_server.tls_autocert.enabled", "automatic certificates", |c| c.http_server.tls_autocert.enabled),
+    ("admin.enabled", "admin interface", |c| c.admin.enabled),
+    ("debug.enabled", "profiling endpoints", |c| c.debug.enabled),
+    ("opentelemetry.enabled", "tracing over opentelemetry", |c| c.opentelemetry.enabled),
+    ("graphite.enabled", "metrics to graphite", |c| c.graphite.enabled),
+    ("init.enabled", "init endpoint", |c| c.init.enabled),
+];
+
+/// As [`Row`], for the options of one namespace.
+type OptionRow = (&'static str, &'static str, fn(&ChannelOptions) -> bool);
+
+#[rustfmt::skip]
+const OPTION_ROWS: &[OptionRow] = &[
+    ("subscribe_proxy_enabled", "subscribe proxy", |o| o.subscribe_proxy_enabled),
+    ("publish_proxy_enabled", "publish proxy", |o| o.publish_proxy_enabled),
+    ("sub_refresh_proxy_enabled", "sub refresh proxy", |o| o.sub_refresh_proxy_enabled),
+    ("subscribe_stream_proxy_enabled", "subscribe stream proxy", |o| o.subscribe_stream_proxy_enabled),
+    ("map.publish_proxy_enabled", "map publish proxy", |o| o.map.publish_proxy_enabled),
+    ("map.remove_proxy_enabled", "map remove proxy", |o| o.map.remove_proxy_enabled),
+    ("subscription_type", "a subscription type other than stream",
+        |o| !["", "stream"].contains(&o.subscription_type.as_str())),
+    ("map_clients_presence_channel_prefix", "presence in map channels",
+        |o| !o.map_clients_presence_channel_prefix.is_empty()),
+    ("map_users_presence_channel_prefix", "presence in map channels",
+        |o| !o.map_users_presence_channel_prefix.is_empty()),
+];
+
+/// Refuses the first feature that is switched on and not there.
+pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    let refuse =
+        |key: String, feature: &str| Err(ConfigError::Unsupported { key, feature: feature.to_owned() });
+    if let Some((key, feature, _)) = ROWS.iter().find(|(_, _, is_on)| is_on(config)) {
+        return refuse((*key).to_owned(), feature);
+    }
+    let named =
+        config.channel.namespaces.iter().map(|ns| (format!("channel.namespaces[{}]", ns.name), &ns.options));
+    let all = named.chain([("channel.without_namespace".to_owned(), &config.channel.without_namespace)]);
+    for (section, options) in all {
+        if let Some((key, feature, _)) = OPTION_ROWS.iter().find(|(_, _, is_on)| is_on(options)) {
+            return refuse(format!("{section}.{key}"), feature);
+        }
+    }
+    match config.consumers.iter().find(|consumer| consumer.enabled) {
+        Some(consumer) => refuse(format!("consumers[{}].enabled", consumer.name), "consumer"),
+        None => Ok(()),
+    }
+}
