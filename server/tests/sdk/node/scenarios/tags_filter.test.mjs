@@ -47,9 +47,9 @@ suite('tags filter', {}, (rig) => {
       const { events } = await rig.subscribed(client, channel, { tagsFilter });
       await publish(channel, 0);
       await rig.server.publish(channel, { n: 'end' }, { tags: { end: 'yes', ticker: 'none', price: 'none' } });
-      await events.first(expected.length + 1, 'publication').catch(() => {});
+      await events.first(expected.length + 1, 'publication');
       assert.deepEqual(rig.values(events).map(({ n }) => n), [...expected, 'end']);
-      assert.deepEqual(events.all('subscribing').length, 1);
+      assert.equal(events.all('subscribing').length, 1);
     });
   }
 
@@ -73,7 +73,7 @@ suite('tags filter', {}, (rig) => {
     assert.deepEqual(rig.values(events).map(({ n }) => n), [0, 1, 10, 11, 20, 21, 30]);
   });
 
-  test('takes another filter at the next subscribe', async () => {
+  test('takes another filter at the next subscribe, for what is recovered too', async () => {
     const channel = rig.channel('tagged');
     const { client } = await rig.connected();
     const { sub, events } = await rig.subscribed(client, channel, { tagsFilter: { key: 'ticker', cmp: 'eq', val: 'GOOG' } });
@@ -84,11 +84,8 @@ suite('tags filter', {}, (rig) => {
     sub.subscribe();
     await events.first(2, 'subscribed');
     await publish(channel, 10);
-    await rig.server.publish(channel, { n: 20 }, { tags: { ticker: 'MSFT' } });
     await events.first(3, 'publication');
-    const seen = rig.values(events).map(({ n }) => n);
-    assert.equal(seen[0], 2);
-    assert.deepEqual(seen.slice(-2), [13, 20]);
+    assert.deepEqual(rig.values(events).map(({ n }) => n), [2, 3, 13]);
   });
 
   test('is refused with 107 when it is invalid or the namespace has none', async () => {
