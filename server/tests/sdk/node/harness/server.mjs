@@ -51,6 +51,8 @@ export class Server {
     await writeFile(path, JSON.stringify(this.config));
     const child = spawn(BINARY, ['-c', path], { cwd: this.#directory, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
+    // Should the test process end before its hooks ran.
+    process.once('exit', () => child.kill('SIGKILL'));
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on('line', (line) => this.#log.push(line));
     }
