@@ -39,7 +39,9 @@ impl Refusal {
     /// Whether an engine failed, so that somebody should look; otherwise the request cannot be served as it is.
     pub fn is_fault(&self) -> bool {
         match &self.reason {
-            Some(Reason::Node(NodeError::Broker(BrokerError::Unavailable(_)) | NodeError::Presence(_))) => true,
+            Some(Reason::Node(NodeError::Broker(BrokerError::Unavailable(_)) | NodeError::Presence(_))) => {
+                true
+            }
             Some(_) => false,
             None => self.code == ApiErrorCode::Internal,
         }

@@ -119,7 +119,8 @@ impl GrpcFront {
                     return Ok(Status::unauthenticated("unauthenticated").into_http());
                 }
                 let gzip = request.headers().get("grpc-encoding").is_some_and(|encoding| encoding == "gzip");
-                let response = if gzip { self.api_gzip.call(request).await } else { self.api.call(request).await };
+                let response =
+                    if gzip { self.api_gzip.call(request).await } else { self.api.call(request).await };
                 response.map(with_conventional_size_status)
             }
             (name, _) if name == <HealthServer<HealthService> as NamedService>::NAME => {

@@ -3,7 +3,9 @@
 use super::endpoints::{Endpoints, FrontPage, Gate};
 use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
-use crate::api::{Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service};
+use crate::api::{
+    Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service,
+};
 use crate::api::{EndpointGroups, Port, route_path};
 use crate::auth::{ApiKey, OriginPolicy};
 use crate::broker::MemoryBroker;
@@ -112,7 +114,8 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
     node.set_connections(as_connections);
 
     let service = Arc::new(Service::new(node.clone(), ApiProtocol::Http));
-    let http_api = (!config.http_api.disabled).then(|| Arc::new(HttpApi::new(http_settings(config), service.clone())));
+    let http_api =
+        (!config.http_api.disabled).then(|| Arc::new(HttpApi::new(http_settings(config), service.clone())));
     let client = &config.client;
     let endpoints = Arc::new(Endpoints {
         reactor: reactor.clone(),
@@ -122,7 +125,11 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
         websocket_options: Options { compression: config.websocket.frames.compression },
         origins: OriginPolicy::new(&client.allowed_origins)?,
         user_header: client.user_id_http_header.clone(),
-        gate: Gate::new(client.connection_limit as u64, client.connection_rate_limit as u64, clock.now().instant),
+        gate: Gate::new(
+            client.connection_limit as u64,
+            client.connection_rate_limit as u64,
+            clock.now().instant,
+        ),
         metrics,
     });
     let grpc_health = GrpcHealth::serving().await;

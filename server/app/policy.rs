@@ -3,7 +3,8 @@
 use crate::broker::PublishOptions;
 use crate::channel::permission::{self, Asker, Flags, PublishPath, SubscribePath};
 use crate::channel::{
-    Channel, Namespace, Namespaces, OptionOverrides, PersonalChannel, RecoveryMode, Refused, SubscriptionOptions,
+    Channel, Namespace, Namespaces, OptionOverrides, PersonalChannel, RecoveryMode, Refused,
+    SubscriptionOptions,
 };
 use crate::session::{Grant, Overrides, Policy, SubscribeAsk, SubscribeClaims, SubscribeDecision};
 use gyre_proto::codes::ClientErrorCode;
@@ -53,8 +54,14 @@ impl NamespacePolicy {
     }
 
     /// What the client's own wishes add to a subscription.
-    fn with_wishes(&self, channel: &Channel<'_>, ask: &SubscribeAsk<'_>, options: SubscriptionOptions) -> Grant {
-        let wanted = Flags { positioned: ask.positioned, recoverable: ask.recoverable, join_leave: ask.join_leave };
+    fn with_wishes(
+        &self,
+        channel: &Channel<'_>,
+        ask: &SubscribeAsk<'_>,
+        options: SubscriptionOptions,
+    ) -> Grant {
+        let wanted =
+            Flags { positioned: ask.positioned, recoverable: ask.recoverable, join_leave: ask.join_leave };
         let granted = permission::granted_flags(channel, self.asker(ask.user), wanted);
         self.grant(options.with_granted(granted, channel.namespace), channel.namespace)
     }
@@ -79,8 +86,8 @@ impl From<&Overrides> for OptionOverrides {
 impl Policy for NamespacePolicy {
     fn subscribe(&self, ask: &SubscribeAsk<'_>) -> Result<SubscribeDecision, ClientErrorCode> {
         let channel = self.find(ask.channel)?;
-        let decision =
-            permission::subscribe(&channel, self.asker(ask.user), ask.has_token, ask.kind).map_err(refusal)?;
+        let decision = permission::subscribe(&channel, self.asker(ask.user), ask.has_token, ask.kind)
+            .map_err(refusal)?;
         match decision.path {
             SubscribePath::VerifyToken => Ok(SubscribeDecision::NeedsToken),
             SubscribePath::Granted => {
@@ -92,7 +99,11 @@ impl Policy for NamespacePolicy {
         }
     }
 
-    fn token_grant(&self, ask: &SubscribeAsk<'_>, claims: &SubscribeClaims) -> Result<Grant, ClientErrorCode> {
+    fn token_grant(
+        &self,
+        ask: &SubscribeAsk<'_>,
+        claims: &SubscribeClaims,
+    ) -> Result<Grant, ClientErrorCode> {
         let channel = self.namespaces.lookup(ask.channel).ok_or(ClientErrorCode::UnknownChannel)?;
         let options = SubscriptionOptions::new(channel.namespace, (&claims.overrides).into());
         Ok(Grant {

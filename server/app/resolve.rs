@@ -72,7 +72,12 @@ pub fn namespaces(config: &Config) -> Result<Namespaces, NamespaceError> {
         user_separator: channel.user_separator.clone(),
     };
     let named = channel.namespaces.iter().map(|raw| (raw.name.clone(), channel_options(&raw.options)));
-    Namespaces::new(syntax, &channel.publication_data_format, channel_options(&channel.without_namespace), named)
+    Namespaces::new(
+        syntax,
+        &channel.publication_data_format,
+        channel_options(&channel.without_namespace),
+        named,
+    )
 }
 
 /// Namespaces as the verbs of the node see them, made once so that a lookup copies nothing.
@@ -160,10 +165,10 @@ pub fn environment(config: &Config, namespaces: Arc<Namespaces>, node: &str) -> 
         rpc_ping: config.rpc.ping.enabled.then(|| config.rpc.ping.method.clone()),
         unidirectional_closes: unidirectional_closes(config),
     };
-    let message_size = websocket.message_size_limit.min(UNLIMITED);
+    let message_size = usize::try_from(websocket.message_size_limit).unwrap_or(UNLIMITED);
     let inflated_size = match websocket.decompressed_message_size_limit {
         0 => message_size.saturating_mul(10),
-        own => own.min(UNLIMITED),
+        own => usize::try_from(own).unwrap_or(UNLIMITED),
     };
     let limits = Limits {
         queue_max_size: client.queue_max_size,

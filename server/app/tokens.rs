@@ -33,7 +33,11 @@ impl Authority {
 }
 
 impl TokenAuthority for Authority {
-    fn verify_connect(&self, token: String, now: UnixMillis) -> MaybeReady<Result<Box<ConnectClaims>, AuthError>> {
+    fn verify_connect(
+        &self,
+        token: String,
+        now: UnixMillis,
+    ) -> MaybeReady<Result<Box<ConnectClaims>, AuthError>> {
         let verifier = self.0.load().connect.clone();
         MaybeReady::later(async move {
             let verified = verifier.verify_connect(&token, now).await;
@@ -41,7 +45,11 @@ impl TokenAuthority for Authority {
         })
     }
 
-    fn verify_subscribe(&self, token: String, now: UnixMillis) -> MaybeReady<Result<Box<SubscribeClaims>, AuthError>> {
+    fn verify_subscribe(
+        &self,
+        token: String,
+        now: UnixMillis,
+    ) -> MaybeReady<Result<Box<SubscribeClaims>, AuthError>> {
         let verifier = self.0.load().subscribe.clone();
         MaybeReady::later(async move {
             let verified = verifier.verify_subscribe(&token, now).await;

@@ -128,7 +128,12 @@ fn values_below(
                     let Some(name) = list.name(index).map(|name| super::environment::item_name(name)) else {
                         continue;
                     };
-                    values_below(list.item(index), &format!("{path}.[{index}]"), &format!("{variable}_{name}"), show)?;
+                    values_below(
+                        list.item(index),
+                        &format!("{path}.[{index}]"),
+                        &format!("{variable}_{name}"),
+                        show,
+                    )?;
                 }
             }
         }

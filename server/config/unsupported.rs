@@ -31,7 +31,6 @@ const ROWS: &[Row] = &[
     ("debug.enabled", "profiling endpoints", |c| c.debug.enabled),
     ("opentelemetry.enabled", "tracing over opentelemetry", |c| c.opentelemetry.enabled),
     ("graphite.enabled", "metrics to graphite", |c| c.graphite.enabled),
-    ("init.enabled", "init endpoint", |c| c.init.enabled),
 ];
 
 /// As [`Row`], for the options of one namespace.

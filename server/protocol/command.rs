@@ -29,7 +29,8 @@ pub fn next_command(frame: &[u8], encoding: Encoding) -> Result<(client::Command
             let mut rest = frame;
             let length = prost::encoding::decode_varint(&mut rest).map_err(|_| Malformed)?;
             let start = frame.len() - rest.len();
-            let length = usize::try_from(length).ok().filter(|length| *length <= rest.len()).ok_or(Malformed)?;
+            let length =
+                usize::try_from(length).ok().filter(|length| *length <= rest.len()).ok_or(Malformed)?;
             let command = client::Command::decode(&rest[..length]).map_err(|_| Malformed)?;
             Ok((command, start + length))
         }

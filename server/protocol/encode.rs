@@ -95,7 +95,11 @@ pub fn encode_ping(encoding: Encoding, out: &mut Vec<u8>) {
     }
 }
 
-fn encode(message: &(impl Message + JsonEncode), encoding: Encoding, out: &mut Vec<u8>) -> Result<(), NotJson> {
+fn encode(
+    message: &(impl Message + JsonEncode),
+    encoding: Encoding,
+    out: &mut Vec<u8>,
+) -> Result<(), NotJson> {
     match encoding {
         Encoding::Json => message.try_encode_json(out).map_err(|_| NotJson),
         Encoding::Protobuf => {

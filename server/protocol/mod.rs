@@ -2,8 +2,8 @@
 //!
 //! Owns how a publication looks in each form a subscriber can ask for. Knows no connection.
 
-pub mod delta;
 mod command;
+pub mod delta;
 mod encode;
 mod publication;
 

@@ -1,13 +1,16 @@
 //! What sessions ask for, answered by broker, presence and token authority.
 
-use crate::broker::{Broker, BrokerError, HistoryFilter, HistoryPage, MaybeReady, Publication, StreamPosition};
+use crate::broker::{
+    Broker, BrokerError, HistoryFilter, HistoryPage, MaybeReady, Publication, StreamPosition,
+};
 use crate::channel::filter::Filter;
 use crate::node::{Connections, DisconnectUser, Target};
 use crate::observability::{Action, BrokerMessage, Metrics};
 use crate::presence::PresenceStore;
 use crate::seams::UnixMillis;
 use crate::session::{
-    Answer, AuthError, ConnectClaims, Departure, JoinError, JoinPlan, Joined, Question, Recovery, SubscribeClaims,
+    Answer, AuthError, ConnectClaims, Departure, JoinError, JoinPlan, Joined, Question, Recovery,
+    SubscribeClaims,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -20,9 +23,17 @@ const CACHE_FILTER_DEPTH: u64 = 300;
 /// Who says whether a token is good.
 pub trait TokenAuthority: Send + Sync + 'static {
     /// Verifies a connection token.
-    fn verify_connect(&self, token: String, now: UnixMillis) -> MaybeReady<Result<Box<ConnectClaims>, AuthError>>;
+    fn verify_connect(
+        &self,
+        token: String,
+        now: UnixMillis,
+    ) -> MaybeReady<Result<Box<ConnectClaims>, AuthError>>;
     /// Verifies a subscription token.
-    fn verify_subscribe(&self, token: String, now: UnixMillis) -> MaybeReady<Result<Box<SubscribeClaims>, AuthError>>;
+    fn verify_subscribe(
+        &self,
+        token: String,
+        now: UnixMillis,
+    ) -> MaybeReady<Result<Box<SubscribeClaims>, AuthError>>;
 }
 
 /// Everything sessions ask for.
@@ -45,10 +56,13 @@ impl Backend {
         self.count(&question);
         match question {
             Question::VerifyConnect(token) => self.tokens.verify_connect(token, now).map(Answer::Connect),
-            Question::VerifySubscribe(token) => self.tokens.verify_subscribe(token, now).map(Answer::Subscribe),
-            Question::Publish(channel, data, options) => {
-                self.broker.publish(&channel, data, *options).map(|result| Answer::Published(result.map(drop)))
+            Question::VerifySubscribe(token) => {
+                self.tokens.verify_subscribe(token, now).map(Answer::Subscribe)
             }
+            Question::Publish(channel, data, options) => self
+                .broker
+                .publish(&channel, data, *options)
+                .map(|result| Answer::Published(result.map(drop))),
             Question::Presence(channel) => self.presence.get(&channel).map(Answer::Presence),
             Question::PresenceStats(channel) => self.presence.stats(&channel).map(Answer::PresenceStats),
             Question::History(channel, filter, meta_ttl) => {
@@ -201,7 +215,8 @@ fn cache_recovery(page: HistoryPage, since: &StreamPosition, filter: Option<&Fil
     let HistoryPage { publications, position } = page;
     let same_state = since.offset > 0 && *since == position;
     let at_top = publications.first().is_some_and(|newest| newest.offset == position.offset);
-    let joined = |position, publications, recovered| Joined { position, publications, recovered, attempted: true };
+    let joined =
+        |position, publications, recovered| Joined { position, publications, recovered, attempted: true };
     let wanted = publications.into_iter().find(|publication| matches(filter, publication));
     match wanted {
         None => joined(position, Vec::new(), same_state),

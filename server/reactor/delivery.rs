@@ -55,7 +55,12 @@ pub(super) struct Forms {
 
 impl Forms {
     /// Returns the frame for `variant`, encoding it the first time; `None` when the payload is no JSON.
-    pub(super) fn get(&mut self, delivery: &Delivery, variant: Variant, tools: &mut Encoder) -> Option<&Encoded> {
+    pub(super) fn get(
+        &mut self,
+        delivery: &Delivery,
+        variant: Variant,
+        tools: &mut Encoder,
+    ) -> Option<&Encoded> {
         let at = match self.frames.iter().position(|(known, _)| *known == variant) {
             Some(at) => at,
             None => {

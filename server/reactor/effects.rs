@@ -27,7 +27,9 @@ impl Shard {
                 }
                 Effect::Join(ticket, plans) => self.join(key, ticket, plans),
                 Effect::Activate(activation) => self.activate(key, activation),
-                Effect::PushSubscription(channel, subscribe) => self.push_subscription(key, &channel, *subscribe),
+                Effect::PushSubscription(channel, subscribe) => {
+                    self.push_subscription(key, &channel, *subscribe)
+                }
                 Effect::AnnounceJoin(channel, info) => {
                     let broker = self.shared.backend.broker.clone();
                     self.shared.metrics.sent(BrokerMessage::Join, 1);
@@ -120,7 +122,9 @@ impl Shard {
 
     fn count_recoveries(&self, answer: &Answer) {
         let Answer::Joined(joined) = answer else { return };
-        for joined in joined.iter().filter_map(|(_, result)| result.as_ref().ok()).filter(|joined| joined.attempted) {
+        for joined in
+            joined.iter().filter_map(|(_, result)| result.as_ref().ok()).filter(|joined| joined.attempted)
+        {
             self.metrics.recovery(joined.recovered, joined.publications.len());
         }
     }
@@ -177,7 +181,9 @@ impl Shard {
     /// Takes a connection off a channel; true when the node has no other subscriber.
     fn drop_place(&mut self, key: Key, channel: &str) -> bool {
         let Some(index) = self.channels.find(channel) else { return false };
-        let Some(place) = self.connection(key).and_then(|connection| connection.take_place(index)) else { return false };
+        let Some(place) = self.connection(key).and_then(|connection| connection.take_place(index)) else {
+            return false;
+        };
         if !self.channels.get(index).subscribers[place.at as usize].holding {
             self.metrics.subscription_ended();
             self.metrics.action(Action::RemoveSubscription);
@@ -214,7 +220,9 @@ impl Shard {
     }
 
     fn register(&mut self, key: Key) {
-        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else { return };
+        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else {
+            return;
+        };
         self.shared.users.enter(&user);
         self.metrics.connection_accepted(TRANSPORT);
         self.metrics.action(Action::AddClient);
@@ -222,7 +230,9 @@ impl Shard {
     }
 
     fn forget(&mut self, key: Key) {
-        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else { return };
+        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else {
+            return;
+        };
         self.shared.users.leave(&user);
         self.metrics.connection_ended(TRANSPORT);
         self.metrics.action(Action::RemoveClient);
@@ -275,10 +285,16 @@ impl Shard {
     /// Drops a connection whose session cannot be trusted any more.
     pub(super) fn evict(&mut self, key: Key) {
         let channels: Vec<Arc<str>> = self.connection(key).map_or_else(Vec::new, |connection| {
-            connection.session.subscriptions().iter().map(|subscription| subscription.channel.clone()).collect()
+            connection
+                .session
+                .subscriptions()
+                .iter()
+                .map(|subscription| subscription.channel.clone())
+                .collect()
         });
         for channel in channels {
-            let (presence, info) = (true, self.connection(key).map(|connection| connection.session.identity()));
+            let (presence, info) =
+                (true, self.connection(key).map(|connection| connection.session.identity()));
             self.leave(key, Departure { channel, info, presence, announce: true });
         }
         self.forget(key);

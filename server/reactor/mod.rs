@@ -138,7 +138,12 @@ impl Reactor {
                 .spawn(move || shard::Shard::new(index, poll, inbox, shared, runtime).run())?;
             threads.push(thread);
         }
-        Ok(Arc::new(Self { shared, inboxes, next: AtomicUsize::new(0), threads: parking_lot::Mutex::new(threads) }))
+        Ok(Arc::new(Self {
+            shared,
+            inboxes,
+            next: AtomicUsize::new(0),
+            threads: parking_lot::Mutex::new(threads),
+        }))
     }
 
     /// Hands over a connection whose handshake is done. Shards take turns.

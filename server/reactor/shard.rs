@@ -170,7 +170,9 @@ impl Shard {
             return Some(Duration::ZERO);
         }
         // Rounded up, because a queue that wakes too early would spin until the moment comes.
-        self.timers.next().map(|at| at.saturating_duration_since(self.shared.clock.now().instant) + Duration::from_millis(1))
+        self.timers.next().map(|at| {
+            at.saturating_duration_since(self.shared.clock.now().instant) + Duration::from_millis(1)
+        })
     }
 
     pub(super) fn connection(&mut self, key: Key) -> Option<&mut Connection> {
@@ -247,7 +249,8 @@ impl Shard {
                     break;
                 }
                 Ok(length) => {
-                    let may_be_all = length < buffer.len() && connection.socket.short_read_is_all() && !until_empty;
+                    let may_be_all =
+                        length < buffer.len() && connection.socket.short_read_is_all() && !until_empty;
                     self.on_bytes(key, &mut buffer[..length]);
                     if may_be_all {
                         self.read_buffer = buffer;
@@ -285,7 +288,9 @@ impl Shard {
         let mut partial = connection.partial.take();
         let limits = self.assembler_limits(key);
         let mut inflater = std::mem::take(&mut self.inflater);
-        let result = assembler::feed(&mut partial, bytes, &limits, &mut inflater, &mut |event| self.on_event(key, event));
+        let result = assembler::feed(&mut partial, bytes, &limits, &mut inflater, &mut |event| {
+            self.on_event(key, event)
+        });
         self.inflater = inflater;
         if let Some(connection) = self.connection(key) {
             connection.partial = partial;
@@ -298,7 +303,11 @@ impl Shard {
     fn assembler_limits(&mut self, key: Key) -> assembler::Limits {
         let compression = self.connection(key).is_some_and(|connection| connection.wire.compression);
         let limits = &self.environment.limits;
-        assembler::Limits { message_size: limits.message_size, inflated_size: limits.inflated_size, compression }
+        assembler::Limits {
+            message_size: limits.message_size,
+            inflated_size: limits.inflated_size,
+            compression,
+        }
     }
 
     fn on_event(&mut self, key: Key, event: Event<'_>) -> Flow {
@@ -629,7 +638,9 @@ impl Shard {
     pub(super) fn deliver_held(&mut self, key: Key, channel: &str, held: &[Arc<Delivery>]) {
         for delivery in held {
             let Some(index) = self.channels.find(channel) else { return };
-            let Some(place) = self.connection(key).and_then(|connection| connection.place(index)) else { return };
+            let Some(place) = self.connection(key).and_then(|connection| connection.place(index)) else {
+                return;
+            };
             let channel = self.channels.get_mut(index);
             let subscriber = &mut channel.subscribers[place.at as usize];
             let mut out = Out {
@@ -640,7 +651,8 @@ impl Shard {
                 limit: self.environment.limits.queue_max_size,
                 over_budget: false,
             };
-            let reached = deliver_to(subscriber, delivery, &mut Forms::default(), &mut self.encoder, &mut out);
+            let reached =
+                deliver_to(subscriber, delivery, &mut Forms::default(), &mut self.encoder, &mut out);
             let (frame, _) = telemetry::delivery(&delivery.kind);
             self.metrics.sent(TRANSPORT, frame, out.sent.messages, out.sent.bytes);
             if reached == Reached::Behind {
@@ -738,7 +750,10 @@ impl Shard {
             }
             Ok(Flushed::Blocked { progress }) => {
                 connection.blocked = true;
-                if connection.phase == Phase::Open && !timeout.is_zero() && (progress || connection.deadline.is_none()) {
+                if connection.phase == Phase::Open
+                    && !timeout.is_zero()
+                    && (progress || connection.deadline.is_none())
+                {
                     connection.deadline = Some(now + timeout);
                 }
                 let waited = if was_blocked { before } else { 0 };
@@ -780,7 +795,9 @@ impl Shard {
         if connection.deadline.is_some_and(|deadline| deadline <= now) {
             connection.deadline = None;
             match connection.phase {
-                Phase::Open => return self.input(key, |session, cx| session.close(DisconnectCode::WriteError, cx)),
+                Phase::Open => {
+                    return self.input(key, |session, cx| session.close(DisconnectCode::WriteError, cx));
+                }
                 Phase::Lingering | Phase::Finishing => {
                     self.input(key, |session, cx| session.close(DisconnectCode::ConnectionClosed, cx));
                     return self.remove(key);
@@ -921,7 +938,8 @@ fn deliver_to(
             if subscriber.flags.delta {
                 // A patch needs the publication before it, which only positions can prove.
                 let provable = subscriber.flags.positioned && position.offset > 0;
-                let patch = provable && subscriber.delta_ready && previous.is_some() && forms.has_patch(delivery);
+                let patch =
+                    provable && subscriber.delta_ready && previous.is_some() && forms.has_patch(delivery);
                 form = if patch { Form::Patch } else { Form::Full };
                 subscriber.delta_ready = provable;
             }

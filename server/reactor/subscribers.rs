@@ -71,7 +71,14 @@ impl Channels {
     }
 
     /// Adds a subscriber that holds publications back.
-    pub(super) fn add(&mut self, name: &Arc<str>, key: Key, wire: Wire, flags: JoinFlags, filter: Option<Arc<Filter>>) -> Place {
+    pub(super) fn add(
+        &mut self,
+        name: &Arc<str>,
+        key: Key,
+        wire: Wire,
+        flags: JoinFlags,
+        filter: Option<Arc<Filter>>,
+    ) -> Place {
         let index = match self.by_name.get(&**name) {
             Some(index) => *index,
             None => {
@@ -105,7 +112,12 @@ impl Channels {
     }
 
     /// Lets publications flow to a subscriber; returns those held back that it must still get.
-    pub(super) fn activate(&mut self, place: Place, position: StreamPosition, delta: Delta) -> Vec<Arc<super::delivery::Delivery>> {
+    pub(super) fn activate(
+        &mut self,
+        place: Place,
+        position: StreamPosition,
+        delta: Delta,
+    ) -> Vec<Arc<super::delivery::Delivery>> {
         let channel = &mut self.channels[place.channel as usize];
         let subscriber = &mut channel.subscribers[place.at as usize];
         if !subscriber.holding {

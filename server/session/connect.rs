@@ -2,8 +2,8 @@
 
 use super::subscribe::{Cause, Failure, MAX_LIFETIME_SECONDS, Reception};
 use super::{
-    Answer, AuthError, Close, Cold, ConnectClaims, Context, Departure, Effect, Grant, JoinError, JoinPlan, Joined, Phase,
-    Question, Send, Session,
+    Answer, AuthError, Close, Cold, ConnectClaims, Context, Departure, Effect, Grant, JoinError, JoinPlan,
+    Joined, Phase, Question, Send, Session,
 };
 use gyre_proto::client;
 use gyre_proto::codes::{ClientErrorCode, DisconnectCode};
@@ -39,7 +39,12 @@ impl Session {
         }
         let wanted: BTreeMap<_, _> = request.subs.into_iter().collect();
         if !request.token.is_empty() {
-            return self.ask(id, super::Step::Connect(Step::Verify(wanted)), Question::VerifyConnect(request.token), cx);
+            return self.ask(
+                id,
+                super::Step::Connect(Step::Verify(wanted)),
+                Question::VerifyConnect(request.token),
+                cx,
+            );
         }
         let header_user = self.cold.as_ref().map(|cold| cold.origin.header_user.as_str()).unwrap_or_default();
         if cx.settings.insecure || cx.settings.allow_anonymous_without_token {
@@ -219,7 +224,8 @@ impl Session {
         }
         if !self.transport.native_ping {
             result.ping = settings.ping_interval.as_secs() as u32;
-            result.pong = !self.transport.unidirectional && !settings.pong_timeout.is_zero() && result.ping > 0;
+            result.pong =
+                !self.transport.unidirectional && !settings.pong_timeout.is_zero() && result.ping > 0;
         }
         if let Some(session) = self.session_id() {
             result.session = session.to_string();
@@ -287,12 +293,14 @@ impl Session {
     ) -> Result<Vec<(String, Grant, Cause)>, Failure> {
         let user = claims.user.as_str();
         let mut grants: BTreeMap<String, (Grant, Cause)> = BTreeMap::new();
-        for (channel, subscription) in claims.subscriptions.iter().filter(|(channel, _)| !channel.is_empty()) {
+        for (channel, subscription) in claims.subscriptions.iter().filter(|(channel, _)| !channel.is_empty())
+        {
             let grant = cx.policy.server_grant(channel, &subscription.overrides).map_err(Failure::Error)?;
             let grant = Grant { info: subscription.info.clone(), data: subscription.data.clone(), ..grant };
             grants.insert(channel.clone(), (grant, Cause { server_side: true, from_token: true }));
         }
-        if let Some(personal) = cx.settings.personal_channel.as_ref().filter(|_| source == Source::Token && !user.is_empty())
+        if let Some(personal) =
+            cx.settings.personal_channel.as_ref().filter(|_| source == Source::Token && !user.is_empty())
         {
             let channel = cx.policy.personal_channel(&personal.namespace, user);
             let grant = cx.policy.server_grant(&channel, &Default::default()).map_err(Failure::Error)?;

@@ -1,6 +1,8 @@
 //! What a session wants done, what it asks, and the answers it understands.
 
-use crate::broker::{BrokerError, ClientInfo, HistoryFilter, HistoryPage, Publication, PublishOptions, StreamPosition};
+use crate::broker::{
+    BrokerError, ClientInfo, HistoryFilter, HistoryPage, Publication, PublishOptions, StreamPosition,
+};
 use crate::channel::filter::Filter;
 use crate::presence::{PresenceError, PresenceStats};
 use bytes::Bytes;

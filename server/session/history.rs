@@ -17,17 +17,24 @@ impl Session {
             Ok(meta_ttl) => meta_ttl,
             Err(code) => return cx.fail(id, code),
         };
-        let since = request.since.map(|since| StreamPosition { offset: since.offset, epoch: since.epoch.into() });
+        let since =
+            request.since.map(|since| StreamPosition { offset: since.offset, epoch: since.epoch.into() });
         if request.reverse && since.as_ref().is_some_and(|since| since.offset == 0) {
             return cx.fail(id, ClientErrorCode::BadRequest);
         }
         let most = cx.settings.history_limit;
-        let limit = if request.limit < 0 || (most > 0 && request.limit > most) { most } else { request.limit };
+        let limit =
+            if request.limit < 0 || (most > 0 && request.limit > most) { most } else { request.limit };
         let filter = HistoryFilter { limit: u64::try_from(limit).ok(), since, reverse: request.reverse };
         self.ask(id, Step::History, Question::History(Arc::from(request.channel), filter, meta_ttl), cx);
     }
 
-    pub(super) fn on_history_answer(&mut self, id: u32, result: Result<HistoryPage, BrokerError>, cx: &mut Context<'_>) {
+    pub(super) fn on_history_answer(
+        &mut self,
+        id: u32,
+        result: Result<HistoryPage, BrokerError>,
+        cx: &mut Context<'_>,
+    ) {
         match result {
             Ok(page) => cx.reply(id, |reply| {
                 reply.history = Some(Box::new(client::HistoryResult {

@@ -100,8 +100,10 @@ impl Session {
     /// Sets when the connection expires, from `expire_at` and who refreshes it.
     pub(super) fn schedule_expiration(&mut self, cx: &mut Context<'_>) {
         self.timers.expire = (self.expire_at > 0).then(|| {
-            let left = Duration::from_secs(self.expire_at.saturating_sub(cx.now.unix.seconds()).max(0) as u64);
-            let grace = if self.client_side_refresh { cx.settings.expired_close_delay } else { Duration::ZERO };
+            let left =
+                Duration::from_secs(self.expire_at.saturating_sub(cx.now.unix.seconds()).max(0) as u64);
+            let grace =
+                if self.client_side_refresh { cx.settings.expired_close_delay } else { Duration::ZERO };
             cx.now.instant + left + grace
         });
     }
@@ -120,7 +122,9 @@ impl Session {
         let expired: Vec<_> = self
             .subscriptions
             .iter()
-            .filter(|subscription| !subscription.joining && subscription.expire_at > 0 && deadline > subscription.expire_at)
+            .filter(|subscription| {
+                !subscription.joining && subscription.expire_at > 0 && deadline > subscription.expire_at
+            })
             .map(|subscription| (subscription.channel.clone(), subscription.server_side))
             .collect();
         for (channel, server_side) in expired {
@@ -162,11 +166,18 @@ impl Session {
     }
 
     /// Ends a subscription and tells the client why.
-    pub(super) fn unsubscribe_with_push(&mut self, channel: &str, code: UnsubscribeCode, cx: &mut Context<'_>) {
+    pub(super) fn unsubscribe_with_push(
+        &mut self,
+        channel: &str,
+        code: UnsubscribeCode,
+        cx: &mut Context<'_>,
+    ) {
         self.drop_subscription(channel, cx);
         cx.push(channel, |push| {
-            push.unsubscribe =
-                Some(Box::new(client::Unsubscribe { code: code as i32 as u32, reason: code.reason().to_owned() }));
+            push.unsubscribe = Some(Box::new(client::Unsubscribe {
+                code: code as i32 as u32,
+                reason: code.reason().to_owned(),
+            }));
         });
     }
 }

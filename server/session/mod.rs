@@ -24,8 +24,8 @@ mod tests;
 mod unsubscribe;
 
 pub use effect::{
-    Activation, Answer, AuthError, Close, ConnectClaims, Delta, Departure, Effect, JoinError, JoinFlags, JoinPlan,
-    Joined, Question, Recovery, Send, SubscribeClaims, Ticket, TokenSubscription,
+    Activation, Answer, AuthError, Close, ConnectClaims, Delta, Departure, Effect, JoinError, JoinFlags,
+    JoinPlan, Joined, Question, Recovery, Send, SubscribeClaims, Ticket, TokenSubscription,
 };
 pub use policy::{Grant, Overrides, Policy, SubscribeAsk, SubscribeDecision};
 pub use settings::{PersonalChannel, Settings};
@@ -173,7 +173,14 @@ enum Step {
 
 impl Session {
     /// Makes the session of a connection that was just accepted.
-    pub fn new(id: Uuid, session: Option<Uuid>, transport: Transport, origin: Origin, now: Now, settings: &Settings) -> Self {
+    pub fn new(
+        id: Uuid,
+        session: Option<Uuid>,
+        transport: Transport,
+        origin: Origin,
+        now: Now,
+        settings: &Settings,
+    ) -> Self {
         let cold = (session.is_some() || !origin.header_user.is_empty())
             .then(|| Box::new(Cold { session, origin, ..Default::default() }));
         Self {
@@ -243,7 +250,9 @@ impl Session {
         match self.phase {
             Phase::Closed => return,
             Phase::Ready | Phase::New => {}
-            Phase::Connecting | Phase::Admitted | Phase::Refused => return self.close(DisconnectCode::BadRequest, cx),
+            Phase::Connecting | Phase::Admitted | Phase::Refused => {
+                return self.close(DisconnectCode::BadRequest, cx);
+            }
         }
         let id = command.id;
         if self.phase == Phase::New && command.connect.is_none() {
@@ -296,7 +305,9 @@ impl Session {
             return self.on_server_join(pending, answer, cx);
         }
         match self.waiting.take() {
-            Some(waiting) if waiting.ticket == ticket => self.on_command_answer(waiting.id, waiting.step, answer, cx),
+            Some(waiting) if waiting.ticket == ticket => {
+                self.on_command_answer(waiting.id, waiting.step, answer, cx)
+            }
             other => {
                 self.waiting = other;
                 abandon(answer, cx);
@@ -313,7 +324,9 @@ impl Session {
             (Step::Subscribe(step), answer) => self.on_subscribe_answer(id, step, answer, cx),
             (Step::Publish, Answer::Published(result)) => self.on_published(id, result, cx),
             (Step::Presence, Answer::Presence(result)) => self.on_presence_answer(id, result, cx),
-            (Step::PresenceStats, Answer::PresenceStats(result)) => self.on_presence_stats_answer(id, result, cx),
+            (Step::PresenceStats, Answer::PresenceStats(result)) => {
+                self.on_presence_stats_answer(id, result, cx)
+            }
             (Step::History, Answer::History(result)) => self.on_history_answer(id, result, cx),
             (Step::Refresh, Answer::Connect(result)) => self.on_refresh_answer(id, result, cx),
             (Step::SubRefresh(channel), Answer::Subscribe(result)) => {

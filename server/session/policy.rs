@@ -94,7 +94,8 @@ pub trait Policy: Send + Sync {
     /// Decides a subscribe command.
     fn subscribe(&self, ask: &SubscribeAsk<'_>) -> Result<SubscribeDecision, ClientErrorCode>;
     /// What a good subscription token grants.
-    fn token_grant(&self, ask: &SubscribeAsk<'_>, claims: &SubscribeClaims) -> Result<Grant, ClientErrorCode>;
+    fn token_grant(&self, ask: &SubscribeAsk<'_>, claims: &SubscribeClaims)
+    -> Result<Grant, ClientErrorCode>;
     /// What a subscription made by the server grants.
     fn server_grant(&self, channel: &str, overrides: &Overrides) -> Result<Grant, ClientErrorCode>;
     /// What a channel named in the connect command grants; none when it is not allowed.
@@ -102,7 +103,13 @@ pub trait Policy: Send + Sync {
     /// Name of a user's own channel.
     fn personal_channel(&self, namespace: &str, user: &str) -> String;
     /// Decides a publish command and says how to publish.
-    fn publish(&self, channel: &str, user: &str, subscribed: bool, data: &[u8]) -> Result<PublishOptions, ClientErrorCode>;
+    fn publish(
+        &self,
+        channel: &str,
+        user: &str,
+        subscribed: bool,
+        data: &[u8],
+    ) -> Result<PublishOptions, ClientErrorCode>;
     /// Decides a presence or presence stats command.
     fn presence(&self, channel: &str, user: &str, subscribed: bool) -> Result<(), ClientErrorCode>;
     /// Decides a history command; returns how long offset and epoch outlive their last touch.

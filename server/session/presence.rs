@@ -44,7 +44,8 @@ impl Session {
     ) {
         match result {
             Ok(clients) => cx.reply(id, |reply| {
-                let presence = clients.into_iter().map(|(client, info)| (client, info.as_ref().into())).collect();
+                let presence =
+                    clients.into_iter().map(|(client, info)| (client, info.as_ref().into())).collect();
                 reply.presence = Some(Box::new(client::PresenceResult { presence }));
             }),
             Err(_) => cx.fail(id, ClientErrorCode::Internal),
@@ -59,8 +60,10 @@ impl Session {
     ) {
         match result {
             Ok(stats) => cx.reply(id, |reply| {
-                reply.presence_stats =
-                    Some(Box::new(client::PresenceStatsResult { num_clients: stats.clients, num_users: stats.users }));
+                reply.presence_stats = Some(Box::new(client::PresenceStatsResult {
+                    num_clients: stats.clients,
+                    num_users: stats.users,
+                }));
             }),
             Err(_) => cx.fail(id, ClientErrorCode::Internal),
         }

@@ -11,11 +11,13 @@ impl Session {
         if request.channel.is_empty() {
             return self.close(DisconnectCode::BadRequest, cx);
         }
-        let subscription = self.subscriptions.get(&request.channel).filter(|subscription| !subscription.joining);
-        let mut options = match cx.policy.publish(&request.channel, &self.user, subscription.is_some(), &request.data) {
-            Ok(options) => options,
-            Err(code) => return cx.fail(id, code),
-        };
+        let subscription =
+            self.subscriptions.get(&request.channel).filter(|subscription| !subscription.joining);
+        let mut options =
+            match cx.policy.publish(&request.channel, &self.user, subscription.is_some(), &request.data) {
+                Ok(options) => options,
+                Err(code) => return cx.fail(id, code),
+            };
         let channel_info = subscription.map(|subscription| subscription.info()).unwrap_or_default();
         options.info = Some(self.client_info(&channel_info));
         let question = Question::Publish(Arc::from(request.channel), request.data, Box::new(options));

@@ -29,20 +29,24 @@ impl Session {
         if claims.user != *self.user {
             return self.close(DisconnectCode::InvalidToken, cx);
         }
-        if claims.subscriptions.keys().any(|channel| cx.policy.server_grant(channel, &Default::default()).is_err()) {
+        if claims
+            .subscriptions
+            .keys()
+            .any(|channel| cx.policy.server_grant(channel, &Default::default()).is_err())
+        {
             return cx.fail(id, ClientErrorCode::UnknownChannel);
         }
         // Which channels a connection has is decided when it connects, so it has to connect again.
         let added = claims.subscriptions.keys().any(|channel| !self.subscriptions.is_subscribed(channel));
-        let removed = self
-            .subscriptions
-            .iter()
-            .any(|subscription| subscription.from_token && !claims.subscriptions.contains_key(&*subscription.channel));
+        let removed = self.subscriptions.iter().any(|subscription| {
+            subscription.from_token && !claims.subscriptions.contains_key(&*subscription.channel)
+        });
         if added || removed {
             return self.close(DisconnectCode::InsufficientState, cx);
         }
         let now = cx.now.unix.seconds();
-        let expire_at = if cx.settings.insecure { 0 } else { claims.expire_at.min(now + MAX_LIFETIME_SECONDS) };
+        let expire_at =
+            if cx.settings.insecure { 0 } else { claims.expire_at.min(now + MAX_LIFETIME_SECONDS) };
         if expire_at > 0 && expire_at <= now {
             return cx.fail(id, ClientErrorCode::Expired);
         }
@@ -63,11 +67,17 @@ impl Session {
         });
     }
 
-    pub(super) fn on_sub_refresh(&mut self, id: u32, request: client::SubRefreshRequest, cx: &mut Context<'_>) {
+    pub(super) fn on_sub_refresh(
+        &mut self,
+        id: u32,
+        request: client::SubRefreshRequest,
+        cx: &mut Context<'_>,
+    ) {
         if request.channel.is_empty() {
             return self.close(DisconnectCode::BadRequest, cx);
         }
-        let Some(subscription) = self.subscriptions.get(&request.channel).filter(|found| !found.joining) else {
+        let Some(subscription) = self.subscriptions.get(&request.channel).filter(|found| !found.joining)
+        else {
             return cx.fail(id, ClientErrorCode::PermissionDenied);
         };
         if !subscription.client_side_refresh {

@@ -17,7 +17,8 @@ impl Session {
     /// Whether an operation is for this connection. The user was compared already.
     pub fn is_target(&self, target: &Target) -> bool {
         (target.client.is_empty() || target.client == self.id.to_string())
-            && (target.session.is_empty() || self.session_id().is_some_and(|id| id.to_string() == target.session))
+            && (target.session.is_empty()
+                || self.session_id().is_some_and(|id| id.to_string() == target.session))
     }
 
     /// Subscribes this connection.
@@ -66,7 +67,9 @@ impl Session {
             ..Default::default()
         };
         let cause = Cause { server_side: true, from_token: false };
-        if let Ok((plan, reception)) = self.prepare(Arc::from(request.channel.as_str()), grant, &asked, cause, cx) {
+        if let Ok((plan, reception)) =
+            self.prepare(Arc::from(request.channel.as_str()), grant, &asked, cause, cx)
+        {
             let ticket = self.ticket();
             self.joining.push((ticket, PendingJoin { channel: plan.channel.clone(), reception }));
             cx.emit(Effect::Join(ticket, vec![plan]));

@@ -1,8 +1,9 @@
 //! Subscribing: the command itself, and the parts that connect and the server API share with it.
 
 use super::{
-    Activation, Answer, AuthError, Close, Context, Delta, Departure, Effect, Grant, JoinError, JoinFlags, JoinPlan,
-    Joined, Question, Recovery, Session, SubscribeAsk, SubscribeClaims, SubscribeDecision, Subscription,
+    Activation, Answer, AuthError, Close, Context, Delta, Departure, Effect, Grant, JoinError, JoinFlags,
+    JoinPlan, Joined, Question, Recovery, Session, SubscribeAsk, SubscribeClaims, SubscribeDecision,
+    Subscription,
 };
 use crate::broker::{BrokerError, StreamPosition};
 use crate::channel::filter::Filter;
@@ -87,7 +88,9 @@ impl Session {
 
     pub(super) fn on_subscribe_answer(&mut self, id: u32, step: Step, answer: Answer, cx: &mut Context<'_>) {
         match (step, answer) {
-            (Step::Verify(request), Answer::Subscribe(result)) => self.on_subscribe_token(id, &request, result, cx),
+            (Step::Verify(request), Answer::Subscribe(result)) => {
+                self.on_subscribe_token(id, &request, result, cx)
+            }
             (Step::Join(reception), Answer::Joined(joined)) => {
                 if let Some((departure, result)) = joined.into_iter().next() {
                     self.on_joined(id, *reception, departure, result, cx);
@@ -204,12 +207,13 @@ impl Session {
         let delta = grant.delta && request.delta == DELTA_FOSSIL && filter.is_none();
         let cache_forced = grant.recovery && grant.cache_mode && grant.auto_cache_recover;
         let since = StreamPosition { offset: request.offset, epoch: request.epoch.as_str().into() };
-        let recovery = match (positioned, grant.recovery && (request.recover || cache_forced), grant.cache_mode) {
-            (false, ..) => Recovery::None,
-            (true, false, _) => Recovery::Position,
-            (true, true, true) => Recovery::Cache(since),
-            (true, true, false) => Recovery::Stream(since, cx.settings.recovery_limit),
-        };
+        let recovery =
+            match (positioned, grant.recovery && (request.recover || cache_forced), grant.cache_mode) {
+                (false, ..) => Recovery::None,
+                (true, false, _) => Recovery::Position,
+                (true, true, true) => Recovery::Cache(since),
+                (true, true, false) => Recovery::Stream(since, cx.settings.recovery_limit),
+            };
         result.recoverable = grant.recovery;
         result.positioned = positioned;
         result.delta = delta;
@@ -239,14 +243,19 @@ impl Session {
             history_meta_ttl: grant.history_meta_ttl,
             recovery,
             single_connection: grant.single_connection.then(|| Close::from(DisconnectCode::ConnectionLimit)),
-            departure: Departure { channel: channel.clone(), info, presence: grant.presence, announce: false },
+            departure: Departure {
+                channel: channel.clone(),
+                info,
+                presence: grant.presence,
+                announce: false,
+            },
         };
         let reception = Reception {
             channel,
             result,
             asked: request.offset,
             recovering: matches!(plan.recovery, Recovery::Stream(..) | Recovery::Cache(_)),
-            reject_unrecovered: i64::from(request.flag) & FLAG_REJECT_UNRECOVERED != 0 && !grant.cache_mode,
+            reject_unrecovered: request.flag & FLAG_REJECT_UNRECOVERED != 0 && !grant.cache_mode,
             delta,
             announce: grant.join_leave,
         };
@@ -261,7 +270,8 @@ impl Session {
         joined: Result<Joined, JoinError>,
         cx: &mut Context<'_>,
     ) -> Result<Subscribed, Failure> {
-        let Reception { channel, mut result, asked, recovering, reject_unrecovered, delta, announce } = reception;
+        let Reception { channel, mut result, asked, recovering, reject_unrecovered, delta, announce } =
+            reception;
         let joined = match joined {
             Ok(joined) => joined,
             Err(error) => {
@@ -292,8 +302,9 @@ impl Session {
         if result.recovered {
             result.offset = asked;
             let publications = joined.publications.iter();
-            let publications: Vec<client::Publication> =
-                publications.map(|publication| client_publication(publication, &joined.position.epoch)).collect();
+            let publications: Vec<client::Publication> = publications
+                .map(|publication| client_publication(publication, &joined.position.epoch))
+                .collect();
             result.publications = if delta {
                 base = Delta::Ready;
                 delta_publications(publications, self.transport.text_payloads)
@@ -308,10 +319,18 @@ impl Session {
     }
 
     /// Lets publications flow and tells others, after the reply or push was queued.
-    pub(super) fn activate(&mut self, channel: &str, activation: Activation, announce: bool, cx: &mut Context<'_>) {
+    pub(super) fn activate(
+        &mut self,
+        channel: &str,
+        activation: Activation,
+        announce: bool,
+        cx: &mut Context<'_>,
+    ) {
         let channel_name = activation.channel.clone();
         cx.emit(Effect::Activate(activation));
-        if announce && let Some(info) = self.subscriptions.get(channel).map(|subscription| subscription.info()) {
+        if announce
+            && let Some(info) = self.subscriptions.get(channel).map(|subscription| subscription.info())
+        {
             let info = self.client_info(&info);
             cx.emit(Effect::AnnounceJoin(channel_name, info));
         }

@@ -25,7 +25,7 @@ impl Service {
 
 fn node_result(node: NodeInfo) -> api::NodeResult {
     let metrics = (!node.metrics.is_empty())
-        .then(|| api::Metrics { interval: node.metrics_interval, items: node.metrics });
+        .then_some(api::Metrics { interval: node.metrics_interval, items: node.metrics });
     api::NodeResult {
         uid: node.uid,
         name: node.name,

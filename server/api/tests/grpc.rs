@@ -93,7 +93,7 @@ async fn large_messages_are_refused() {
     let server = start(Options { max_message_size: 1000, ..Options::default() }).await;
     let mut client = CentrifugoApiClient::new(channel(&server).await);
     let large = api::PublishRequest { data: vec![b'1'; 2000].into(), ..publish("news") };
-    assert_eq!(client.publish(large).await.expect_err("refused").code(), Code::OutOfRange);
+    assert_eq!(client.publish(large).await.expect_err("refused").code(), Code::ResourceExhausted);
     assert!(client.publish(publish("news")).await.is_ok());
 }
 

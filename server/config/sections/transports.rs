@@ -21,10 +21,10 @@ section! {
         write_buffer_size: usize,
         /// Time allowed to write a message.
         write_timeout: Duration = "1s",
-        /// Largest message accepted from a client, in bytes.
-        message_size_limit: usize = "65536",
+        /// Largest message accepted from a client, in bytes; a negative number sets no limit.
+        message_size_limit: i64 = "65536",
         /// Largest message accepted after decompression, in bytes; zero means ten times `message_size_limit`.
-        decompressed_message_size_limit: usize,
+        decompressed_message_size_limit: i64,
     }
 }
 

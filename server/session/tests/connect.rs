@@ -33,7 +33,8 @@ fn a_second_connect_is_a_bad_request() {
 
 #[test]
 fn without_a_token_only_anonymous_servers_let_in() {
-    let mut rig = Rig::with(Settings { allow_anonymous_without_token: false, ..settings() }, Transport::default());
+    let mut rig =
+        Rig::with(Settings { allow_anonymous_without_token: false, ..settings() }, Transport::default());
     rig.command(connect(""));
     assert_eq!(rig.close_code(), Some(3501));
 
@@ -77,7 +78,8 @@ fn server_side_subscriptions_are_in_the_connect_result_before_any_push() {
     let mut rig = Rig::new();
     rig.rules.grant = Grant { recovery: true, join_leave: true, ..Default::default() };
     rig.command(connect("token"));
-    let subscriptions = BTreeMap::from([("a".to_owned(), Default::default()), ("b".to_owned(), Default::default())]);
+    let subscriptions =
+        BTreeMap::from([("a".to_owned(), Default::default()), ("b".to_owned(), Default::default())]);
     let claims = ConnectClaims { user: "ann".into(), subscriptions, ..Default::default() };
     rig.answer(Answer::Connect(Ok(Box::new(claims))));
     rig.join_at(7, "ep");
@@ -96,7 +98,8 @@ fn server_side_subscriptions_are_in_the_connect_result_before_any_push() {
 fn one_failing_subscription_fails_the_connect_and_leaves_the_others() {
     let mut rig = Rig::new();
     rig.command(connect("token"));
-    let subscriptions = BTreeMap::from([("a".to_owned(), Default::default()), ("b".to_owned(), Default::default())]);
+    let subscriptions =
+        BTreeMap::from([("a".to_owned(), Default::default()), ("b".to_owned(), Default::default())]);
     rig.answer(Answer::Connect(Ok(Box::new(ConnectClaims { subscriptions, ..Default::default() }))));
     let broken = || JoinError::Broker(crate::broker::BrokerError::Unavailable("down".into()));
     rig.join_with(|plan| if &*plan.channel == "a" { Ok(Joined::default()) } else { Err(broken()) });

@@ -94,7 +94,10 @@ fn a_token_without_expiration_ends_the_expiration() {
     let mut rig = Rig::with(Settings { ping_interval: Duration::ZERO, ..settings() }, Transport::default());
     let request = client::ConnectRequest { token: "t".into(), ..Default::default() };
     rig.command(client::Command { id: 1, connect: Some(Box::new(request)), ..Default::default() });
-    rig.answer(Answer::Connect(Ok(Box::new(ConnectClaims { expire_at: rig.unix() + 60, ..Default::default() }))));
+    rig.answer(Answer::Connect(Ok(Box::new(ConnectClaims {
+        expire_at: rig.unix() + 60,
+        ..Default::default()
+    }))));
     rig.take();
     let refresh = client::RefreshRequest { token: "t2".into() };
     rig.command(client::Command { id: 2, refresh: Some(Box::new(refresh)), ..Default::default() });
@@ -148,10 +151,14 @@ fn ticks_renew_presence_and_check_positions() {
 fn the_server_can_refresh_and_end_a_connection() {
     let mut rig = Rig::connected();
     let at = rig.unix() + 60;
-    rig.input(|session, cx| session.on_server_refresh(&RefreshUser { expire_at: at, ..Default::default() }, cx));
+    rig.input(|session, cx| {
+        session.on_server_refresh(&RefreshUser { expire_at: at, ..Default::default() }, cx)
+    });
     let effects = rig.take();
     let Effect::Send(Send::Push(push)) = &effects[0] else { panic!("{effects:?}") };
     assert_eq!(push.refresh.as_ref().map(|refresh| (refresh.expires, refresh.ttl)), Some((true, 60)));
-    rig.input(|session, cx| session.on_server_refresh(&RefreshUser { expired: true, ..Default::default() }, cx));
+    rig.input(|session, cx| {
+        session.on_server_refresh(&RefreshUser { expired: true, ..Default::default() }, cx)
+    });
     assert_eq!(rig.close_code(), Some(3005));
 }

@@ -28,9 +28,18 @@ impl Policy for Rules {
         }
     }
 
-    fn token_grant(&self, _ask: &SubscribeAsk<'_>, claims: &SubscribeClaims) -> Result<Grant, ClientErrorCode> {
+    fn token_grant(
+        &self,
+        _ask: &SubscribeAsk<'_>,
+        claims: &SubscribeClaims,
+    ) -> Result<Grant, ClientErrorCode> {
         let client_side_refresh = claims.expire_at > 0;
-        Ok(Grant { expire_at: claims.expire_at, client_side_refresh, info: claims.info.clone(), ..self.grant.clone() })
+        Ok(Grant {
+            expire_at: claims.expire_at,
+            client_side_refresh,
+            info: claims.info.clone(),
+            ..self.grant.clone()
+        })
     }
 
     fn server_grant(&self, channel: &str, _overrides: &Overrides) -> Result<Grant, ClientErrorCode> {
@@ -46,7 +55,13 @@ impl Policy for Rules {
         format!("{namespace}#{user}")
     }
 
-    fn publish(&self, channel: &str, _user: &str, subscribed: bool, _data: &[u8]) -> Result<PublishOptions, ClientErrorCode> {
+    fn publish(
+        &self,
+        channel: &str,
+        _user: &str,
+        subscribed: bool,
+        _data: &[u8],
+    ) -> Result<PublishOptions, ClientErrorCode> {
         if channel.starts_with("no") || !subscribed {
             return Err(ClientErrorCode::PermissionDenied);
         }
@@ -110,7 +125,8 @@ impl Rig {
         let start = Instant::now();
         let now = Now { instant: start, unix: UnixMillis(START) };
         let session_id = transport.unidirectional.then(|| Uuid::from_u128(2));
-        let session = Session::new(Uuid::from_u128(1), session_id, transport, Origin::default(), now, &settings);
+        let session =
+            Session::new(Uuid::from_u128(1), session_id, transport, Origin::default(), now, &settings);
         Self {
             session,
             settings,
@@ -140,7 +156,10 @@ impl Rig {
     }
 
     pub(super) fn input(&mut self, act: impl FnOnce(&mut Session, &mut Context<'_>)) {
-        let now = Now { instant: self.start + self.elapsed, unix: UnixMillis(START + self.elapsed.as_millis() as u64) };
+        let now = Now {
+            instant: self.start + self.elapsed,
+            unix: UnixMillis(START + self.elapsed.as_millis() as u64),
+        };
         let count = self.connections_of_user;
         let mut cx = Context {
             now,

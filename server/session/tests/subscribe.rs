@@ -63,10 +63,17 @@ fn recovered_publications_come_with_the_offset_asked_for() {
     rig.join_with(|plan| {
         assert_eq!(plan.recovery, Recovery::Stream(StreamPosition { offset: 3, epoch: "ep".into() }, 300));
         let position = StreamPosition { offset: 5, epoch: "ep".into() };
-        Ok(Joined { position, publications: vec![publication(4), publication(5)], recovered: true, attempted: true })
+        Ok(Joined {
+            position,
+            publications: vec![publication(4), publication(5)],
+            recovered: true,
+            attempted: true,
+        })
     });
     let effects = rig.take();
-    let [Effect::Send(Send::Reply(reply)), Effect::Activate(activation)] = &effects[..] else { panic!("{effects:?}") };
+    let [Effect::Send(Send::Reply(reply)), Effect::Activate(activation)] = &effects[..] else {
+        panic!("{effects:?}")
+    };
     let result = reply.subscribe.as_ref().unwrap();
     assert_eq!((result.offset, result.recovered, result.was_recovering), (3, true, true));
     assert_eq!(result.publications.iter().map(|publication| publication.offset).collect::<Vec<_>>(), [4, 5]);
@@ -80,7 +87,10 @@ fn what_cannot_be_recovered_starts_at_the_top() {
     rig.command(recovering("a", 3, "old"));
     rig.join_at(9, "new");
     let result = rig.reply().subscribe.unwrap();
-    assert_eq!((result.offset, result.recovered, result.was_recovering, &*result.epoch), (9, false, true, "new"));
+    assert_eq!(
+        (result.offset, result.recovered, result.was_recovering, &*result.epoch),
+        (9, false, true, "new")
+    );
 }
 
 #[test]
@@ -93,7 +103,9 @@ fn clients_may_refuse_unrecovered_subscriptions() {
     rig.join_at(9, "new");
     let effects = rig.take();
     assert!(matches!(&effects[0], Effect::Leave(departure) if &*departure.channel == "a"));
-    assert!(matches!(&effects[1], Effect::Send(Send::Reply(reply)) if reply.error.as_ref().unwrap().code == 112));
+    assert!(
+        matches!(&effects[1], Effect::Send(Send::Reply(reply)) if reply.error.as_ref().unwrap().code == 112)
+    );
     assert!(rig.session.subscriptions().is_empty());
 }
 
@@ -101,7 +113,8 @@ fn clients_may_refuse_unrecovered_subscriptions() {
 fn tokens_must_be_for_this_channel_and_user() {
     let token = |channel: &str, user: &str| {
         let mut rig = Rig::connected();
-        let request = client::SubscribeRequest { channel: "$a".into(), token: "t".into(), ..Default::default() };
+        let request =
+            client::SubscribeRequest { channel: "$a".into(), token: "t".into(), ..Default::default() };
         rig.command(client::Command { id: 2, subscribe: Some(Box::new(request)), ..Default::default() });
         let claims = SubscribeClaims { channel: channel.into(), user: user.into(), ..Default::default() };
         rig.answer(Answer::Subscribe(Ok(Box::new(claims))));
@@ -128,9 +141,17 @@ fn leaving_removes_presence_and_tells_others_once() {
     rig.rules.grant = Grant { presence: true, join_leave: true, ..Default::default() };
     rig.subscribe(2, "a");
     rig.join_at(0, "");
-    assert!(rig.take().iter().any(|effect| matches!(effect, Effect::AnnounceJoin(channel, _) if &**channel == "a")));
+    assert!(
+        rig.take()
+            .iter()
+            .any(|effect| matches!(effect, Effect::AnnounceJoin(channel, _) if &**channel == "a"))
+    );
     let request = client::UnsubscribeRequest { channel: "a".into() };
-    rig.command(client::Command { id: 3, unsubscribe: Some(Box::new(request.clone())), ..Default::default() });
+    rig.command(client::Command {
+        id: 3,
+        unsubscribe: Some(Box::new(request.clone())),
+        ..Default::default()
+    });
     let effects = rig.take();
     let Effect::Leave(departure) = &effects[0] else { panic!("{effects:?}") };
     assert!(departure.presence && departure.announce);
@@ -182,7 +203,8 @@ fn what_the_server_recovers_follows_the_subscribe_push() {
     rig.rules.grant = Grant { recovery: true, ..Default::default() };
     let since = Some(StreamPosition { offset: 1, epoch: "ep".into() });
     rig.input(|session, cx| {
-        let request = SubscribeUser { channel: "s".into(), recover_since: since.clone(), ..Default::default() };
+        let request =
+            SubscribeUser { channel: "s".into(), recover_since: since.clone(), ..Default::default() };
         session.on_server_subscribe(&request, cx);
     });
     rig.join_with(|_| {

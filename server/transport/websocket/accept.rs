@@ -133,7 +133,9 @@ fn check<B>(request: &Request<B>, origin_allowed: bool) -> Result<HeaderValue, R
         return Err(Refusal::Origin);
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key.as_bytes()));
-    key.cloned().ok_or(Refusal::Header("'Sec-WebSocket-Key' header must be Base64 encoded value of 16-byte in length"))
+    key.cloned().ok_or(Refusal::Header(
+        "'Sec-WebSocket-Key' header must be Base64 encoded value of 16-byte in length",
+    ))
 }
 
 fn is_key(key: &[u8]) -> bool {

@@ -76,7 +76,9 @@ pub fn feed(
     };
     let mut at = 0;
     while at < bytes.len() {
-        let Some(found) = frame::parse(&mut bytes[at..], limits.message_size, limits.compression)? else { break };
+        let Some(found) = frame::parse(&mut bytes[at..], limits.message_size, limits.compression)? else {
+            break;
+        };
         let payload = at + found.payload.start..at + found.payload.end;
         at += found.consumed;
         let flow = on_frame(partial, found, &mut bytes[payload], limits, inflater, handle)?;
@@ -129,7 +131,9 @@ fn on_frame(
     let started = partial.as_ref().and_then(|state| state.started);
     match (started, found.opcode) {
         (None, Opcode::Continuation) => Err(Violation::Protocol("continuation without a message")),
-        (Some(_), Opcode::Text | Opcode::Binary) => Err(Violation::Protocol("message inside a fragmented message")),
+        (Some(_), Opcode::Text | Opcode::Binary) => {
+            Err(Violation::Protocol("message inside a fragmented message"))
+        }
         (None, opcode) if found.fin => deliver(opcode, found.compressed, payload, limits, inflater, handle),
         (None, opcode) => {
             let state = partial.get_or_insert_default();

@@ -28,7 +28,8 @@ impl Inflater {
     pub fn inflate(&mut self, compressed: &[u8], limit: usize) -> Result<Vec<u8>, Violation> {
         let state = self.state.get_or_insert_with(|| Decompress::new(false));
         state.reset(false);
-        let mut out = Vec::with_capacity((compressed.len() * 4).clamp(256, limit.saturating_add(1).min(1 << 16)));
+        let mut out =
+            Vec::with_capacity((compressed.len() * 4).clamp(256, limit.saturating_add(1).min(1 << 16)));
         for part in [compressed, &TAIL] {
             let start = state.total_in();
             loop {
