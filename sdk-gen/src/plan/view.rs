@@ -292,7 +292,7 @@ impl<'a, D: Dialect> Writer<'a, D> {
         let (result, result_codec) = self.result(method);
         let name = functions.name(&method.grpc_name, D::METHODS.apply(&method.name))?;
         Ok(MethodView {
-            constant: D::CODECS.apply(&method.name),
+            constant: D::CODECS.apply(&format!("{}_method", method.name)),
             wire: method.name.clone(),
             doc: method.doc.clone(),
             repeatable: match method.idempotency {
