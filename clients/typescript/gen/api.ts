@@ -180,7 +180,7 @@ export class ApiClient {
    * fail.
    * Make commands with `command`; outcomes stand in the order of the commands.
    */
-  async batch_<const Commands extends readonly Command<unknown>[]>(
+  async batch<const Commands extends readonly Command<unknown>[]>(
     commands: Commands,
     options: CallOptions & BatchOptions = {},
   ): Promise<{ -readonly [At in keyof Commands]: Commands[At] extends Command<infer Result> ? t.Outcome<Result> : never }> {

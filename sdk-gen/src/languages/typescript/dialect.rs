@@ -13,7 +13,7 @@ impl Dialect for TypeScript {
     const CODECS: Casing = Casing::Camel;
     // Properties of literals, not of classes: only what breaks every object is reserved.
     const RESERVED_FIELDS: &'static [&'static str] = &["__proto__", "constructor"];
-    const RESERVED_METHODS: &'static [&'static str] = &["batch", "close", "constructor", "delete", "then"];
+    const RESERVED_METHODS: &'static [&'static str] = &["close", "constructor", "delete", "then"];
     const RESERVED_TYPES: &'static [&'static str] =
         &["ApiClient", "Error", "Map", "Object", "Outcome", "Payload", "Promise", "Record", "Set"];
 
