@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from ..runtime.codec import Outcome, Payload, Request
 
@@ -62,9 +62,6 @@ __all__ = [
     "RPCResult",
 ]
 
-#: An empty mapping that nobody can change.
-NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-
 
 @dataclass(frozen=True)
 class PublishRequest(Request["PublishResult"]):
@@ -79,7 +76,7 @@ class PublishRequest(Request["PublishResult"]):
     skip_history: bool = False
     """Delivers without keeping it in history."""
 
-    tags: Mapping[str, str] = NOTHING
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Labels for filtering; absent for none."""
 
     idempotency_key: str = ""
@@ -123,7 +120,7 @@ class BroadcastRequest(Request["BroadcastResult"]):
     skip_history: bool = False
     """Delivers without keeping it in history."""
 
-    tags: Mapping[str, str] = NOTHING
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Labels for filtering; absent for none."""
 
     idempotency_key: str = ""
@@ -259,7 +256,7 @@ class ClientInfo:
 class PresenceResult:
     """The connections in the channel."""
 
-    presence: Mapping[str, ClientInfo] = NOTHING
+    presence: Mapping[str, ClientInfo] = dataclasses.field(default_factory=dict)
     """Connections, by connection id."""
 
 
@@ -323,7 +320,7 @@ class Publication:
     offset: int = 0
     """Position in the stream."""
 
-    tags: Mapping[str, str] = NOTHING
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Labels given by the publisher. Absent when there are none."""
 
 
@@ -366,7 +363,7 @@ class ChannelsRequest(Request["ChannelsResult"]):
 class ChannelsResult:
     """Channels that have subscribers."""
 
-    channels: Mapping[str, ChannelInfo] = NOTHING
+    channels: Mapping[str, ChannelInfo] = dataclasses.field(default_factory=dict)
     """What is known of each channel, by name."""
 
 
@@ -460,7 +457,7 @@ class MapPublishRequest(Request["MapPublishResult"]):
     stream_data: Payload = None
     """What subscribers see of this change, where it is not the value itself; empty for the value. Bytes are sent as they are."""
 
-    tags: Mapping[str, str] = NOTHING
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Labels for filtering; absent for none."""
 
     idempotency_key: str = ""
@@ -592,7 +589,7 @@ class MapEntry:
     data: Any = None
     """Value of the entry."""
 
-    tags: Mapping[str, str] = NOTHING
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Labels given by the publisher. Absent when there are none."""
 
     offset: int = 0
@@ -752,7 +749,7 @@ class Metrics:
     """Length of the interval the figures were gathered in.
     Unit: seconds."""
 
-    items: Mapping[str, float] = NOTHING
+    items: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Value of each figure, by name."""
 
 

@@ -82,9 +82,8 @@ impl Dialect for Python {
 
     fn zero(field: &Field) -> Option<String> {
         let zero = match (field.shape, &field.kind) {
-            // Never changed: requests are read only.
             (Shape::List, _) => "()",
-            (Shape::Map, _) => "NOTHING",
+            (Shape::Map, _) => "{}",
             (Shape::One, Kind::Scalar(Scalar::Bool)) => "False",
             (Shape::One, Kind::Scalar(Scalar::String)) => "\"\"",
             (Shape::One, Kind::Scalar(Scalar::Float)) => "0.0",
