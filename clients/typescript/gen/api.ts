@@ -138,12 +138,12 @@ export class ApiClient {
    * Reads entries of a map channel.
    */
   async *mapReadStateItems(request: t.MapReadStateRequest, options?: CallOptions): AsyncGenerator<t.MapEntry, void, undefined> {
-    let cursor = request.cursor;
+    let start = request.cursor;
     do {
-      const page = await this.mapReadState({ ...request, cursor }, options);
+      const page = await this.mapReadState({ ...request, cursor: start }, options);
       yield* page.entries;
-      cursor = page.cursor;
-    } while (cursor);
+      start = page.cursor;
+    } while (start);
   }
 
   /**

@@ -25,6 +25,9 @@ pub enum PlanError {
         /// Field of the command.
         command: String,
     },
+    /// A method is paged by a field that the free product does not have.
+    #[error("no field {0} to page by")]
+    PageField(String),
     /// Two things of an SDK get the same name.
     #[error("{language}: {first} and {second} are both called {name}")]
     NameClash {

@@ -323,14 +323,20 @@ impl<'a, D: Dialect> Writer<'a, D> {
         let Some(items) = result.fields.iter().find(|field| field.name == paging.items) else {
             return Ok(None);
         };
+        let request = &self.surface.model.messages[&method.request];
+        let name_in = |message: &Message, sent: bool, wire: &str| -> Result<String, PlanError> {
+            let fields = self.fields(Record { message, sent }.fields(), sent)?;
+            let field = fields.into_iter().find(|field| field.wire == wire);
+            field.map(|field| field.name).ok_or_else(|| PlanError::PageField(wire.to_owned()))
+        };
         Ok(Some(PagesView {
             name: functions.name(
                 &format!("pages of {}", method.grpc_name),
                 D::METHODS.apply(&format!("{}_items", method.name)),
             )?,
-            start: D::FIELDS.apply(&paging.start),
-            items: D::FIELDS.apply(&paging.items),
-            next: D::FIELDS.apply(&paging.next),
+            start: name_in(request, true, &paging.start)?,
+            items: name_in(result, false, &paging.items)?,
+            next: name_in(result, false, &paging.next)?,
             item: D::value(items, false, self.named(items)),
         }))
     }
