@@ -5,6 +5,7 @@ use super::endpoints::FrontPage;
 use crate::api::{PlacementSettings, Port, TlsChoice, http_service, place};
 use crate::config::sections::listeners::Tls;
 use crate::config::{Config, Pem, PemError};
+use crate::net::Workers;
 use crate::net::{ListenError, PemMaterial, Serving as Listener, TlsError, listen, serve, tls_server_config};
 use crate::observability::{InsecureMode, Serving, Starting};
 use crate::seams::{Clock, SystemClock};
@@ -76,9 +77,10 @@ pub async fn run(
     warn_of_insecure_modes(&config);
     let _pid_file = PidFile::write(&config.pid_file)?;
 
+    let workers = Arc::new(Workers::start(shards)?);
     let (stop, stopped) = watch::channel(false);
     let mut listeners = JoinSet::new();
-    open_ports(&assembly, &config, &stopped, &mut listeners)?;
+    open_ports(&assembly, &config, &workers, &stopped, &mut listeners)?;
     let sweeper = tokio::spawn(sweep(assembly.broker.clone()));
     ready(&assembly);
     wait_for_end(&assembly, signals, reread).await;
@@ -103,13 +105,18 @@ pub async fn run(
     sweeper.abort();
     let reactor = assembly.reactor.clone();
     // Joining threads blocks, which the runtime's own threads must not.
-    let _ = tokio::task::spawn_blocking(move || reactor.stop()).await;
+    let _ = tokio::task::spawn_blocking(move || {
+        reactor.stop();
+        drop(workers);
+    })
+    .await;
     Ok(())
 }
 
 fn open_ports(
     assembly: &Assembly,
     config: &Config,
+    workers: &Arc<Workers>,
     stopped: &watch::Receiver<bool>,
     listeners: &mut JoinSet<()>,
 ) -> Result<(), RunError> {
@@ -120,22 +127,24 @@ fn open_ports(
             TlsChoice::Main => Some(tls("http_server.tls", &config.http_server.tls)?),
             TlsChoice::Internal => Some(tls("http_server.internal_tls", &config.http_server.internal_tls)?),
         };
-        open(&placement.host, placement.port, port, tls, stopped.clone(), listeners)?;
+        let at = (placement.host.as_str(), placement.port);
+        open(at, port, tls, workers.clone(), stopped.clone(), listeners)?;
     }
     if config.grpc_api.enabled {
         let section = &config.grpc_api;
         let tls = section.tls.enabled.then(|| tls("grpc_api.tls", &section.tls)).transpose()?;
         let port = assembly.separate_grpc(config)?;
-        open(&section.address, section.port, port, tls, stopped.clone(), listeners)?;
+        let at = (section.address.as_str(), section.port);
+        open(at, port, tls, workers.clone(), stopped.clone(), listeners)?;
     }
     Ok(())
 }
 
 fn open(
-    host: &str,
-    port_number: u16,
+    (host, port_number): (&str, u16),
     port: Port,
     tls: Option<Arc<rustls::ServerConfig>>,
+    workers: Arc<Workers>,
     mut stopped: watch::Receiver<bool>,
     listeners: &mut JoinSet<()>,
 ) -> Result<(), RunError> {
@@ -143,7 +152,8 @@ fn open(
     if let Ok(address) = listener.local_addr() {
         Serving { endpoints: &port.names(), address, tls: tls.is_some() }.emit();
     }
-    let serving = Listener { listener, tls, make_service: http_service(Arc::new(port)) };
+    let serving =
+        Listener { listener, tls, workers: Some(workers), make_service: http_service(Arc::new(port)) };
     listeners.spawn(serve(serving, async move {
         // An error means the sender is gone, and with it the process's wish to serve.
         let _ = stopped.wait_for(|stopped| *stopped).await;

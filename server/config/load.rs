@@ -36,8 +36,8 @@ impl Config {
         let mut config = Self::default();
         let mut warnings = Vec::new();
         if let Some(path) = path {
-            match read_file(path)? {
-                Some(tree) => read::read(&mut config, &read::normalized(tree), &mut warnings)?,
+            match Self::file_tree(path)? {
+                Some(tree) => read::read(&mut config, &tree, &mut warnings)?,
                 None => warnings.push(Warning::FileNotFound { path: path.to_owned() }),
             }
         }
@@ -53,6 +53,15 @@ impl Config {
 }
 
 impl Config {
+    /// What the file at `path` says, with keys in lower case and dotted keys as levels; nothing if there is no such
+    /// file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file is there and cannot be read or parsed.
+    pub fn file_tree(path: &Path) -> Result<Option<Value>, ConfigError> {
+        Ok(read_file(path)?.map(read::normalized))
+    }
+
     /// Takes values from a tree alone, without file, environment and flags.
     ///
     /// # Errors
@@ -104,8 +113,11 @@ impl Format {
         let tree = match self {
             _ if text.trim().is_empty() => Value::Null,
             Self::Json => serde_json::from_str(text).map_err(|error| error.to_string())?,
-            Self::Yaml => serde_saphyr::from_str(text).map_err(|error| error.to_string())?,
-            Self::Toml => toml::from_str(text).map_err(|error| error.to_string())?,
+            Self::Yaml => serde_saphyr::from_str(text).map_err(|error| first_line(&error))?,
+            Self::Toml => toml::from_str(text).map_err(|error| {
+                let place = first_line(&error);
+                format!("{place}: {}", toml::de::Error::message(&error))
+            })?,
         };
         match tree {
             Value::Null => Ok(Value::Object(serde_json::Map::new())),
@@ -129,6 +141,13 @@ impl Format {
         }
         Ok(text)
     }
+}
+
+/// What a parser says, without the lines of the file it quotes, which may hold secrets.
+fn first_line(error: &dyn std::fmt::Display) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 /// The tree of the file, or nothing if there is no such file.

@@ -1,5 +1,6 @@
 //! The reference page: every key with type, default, environment variable and documentation.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::describe::{Key, keys};
@@ -28,42 +29,96 @@ fn facts(key: &Key) -> String {
     facts
 }
 
-/// The reference as tables, one per top-level key: what stands in the documentation.
+/// The reference as tables, one per top-level key: what stands in the documentation. Keys below an object are listed
+/// where such an object occurs first.
 pub fn tables() -> String {
-    let mut page = String::new();
     let keys = keys();
-    for key in keys.iter().filter(|key| !key.path.contains('.')) {
-        if !key.kind.contains("object") {
-            continue;
+    let mut tables = Tables { keys: &keys, seen: HashMap::new(), page: String::new() };
+    let is_section = |key: &&Key| !key.path.contains('.') && key.kind.contains("object");
+    for key in keys.iter().filter(is_section) {
+        // Writing to a string cannot fail, here and below.
+        let _ = write!(tables.page, "### {}\n\n{}\n\n{HEAD}", key.path, key.doc);
+        tables.rows(tables.below(key));
+        tables.page.push('\n');
+    }
+    tables.page.push_str("### Further keys\n\n");
+    tables.page.push_str(HEAD);
+    for key in keys.iter().filter(|key| !key.path.contains('.') && !is_section(key)) {
+        tables.row(key, None);
+    }
+    tables.page.push('\n');
+    tables.page
+}
+
+const HEAD: &str = "| Key | Type | Default | Meaning |\n|---|---|---|---|\n";
+
+/// Objects with fewer keys are listed each time.
+const WORTH_A_REFERENCE: usize = 3;
+
+/// What makes two objects alike: path below the object, type, default and documentation of all keys.
+type Likeness<'k> = Vec<(&'k str, &'k str, &'k str, &'k str)>;
+
+struct Tables<'k> {
+    keys: &'k [Key],
+    /// Where objects were listed first.
+    seen: HashMap<Likeness<'k>, &'k str>,
+    page: String,
+}
+
+impl<'k> Tables<'k> {
+    /// The keys below `key`, which stand together.
+    fn below(&self, key: &Key) -> &'k [Key] {
+        let is_below = |other: &Key| {
+            other.path.strip_prefix(key.path.as_str()).is_some_and(|rest| rest.starts_with(['.', '[']))
+        };
+        let start = self.keys.iter().position(is_below).unwrap_or(self.keys.len());
+        let count = self.keys[start..].iter().take_while(|other| is_below(other)).count();
+        &self.keys[start..start + count]
+    }
+
+    fn rows(&mut self, keys: &'k [Key]) {
+        let mut rest = keys;
+        while let Some((key, after)) = rest.split_first() {
+            let below = self.below(key);
+            rest = after;
+            if below.len() < WORTH_A_REFERENCE {
+                self.row(key, None);
+                continue;
+            }
+            let likeness = below
+                .iter()
+                .map(|other| (&other.path[key.path.len()..], other.kind, other.default, other.doc.as_str()))
+                .collect();
+            let first = self.seen.get(&likeness).copied();
+            if first.is_none() {
+                self.seen.insert(likeness, &key.path);
+            } else {
+                rest = &after[below.len()..];
+            }
+            self.row(key, first);
         }
-        let _ = write!(page, "### {}\n\n{}\n\n", key.path, key.doc);
-        let start = [format!("{}.", key.path), format!("{}[].", key.path)];
-        rows(&mut page, keys.iter().filter(|other| start.iter().any(|start| other.path.starts_with(start))));
     }
-    page.push_str("### Further keys\n\n");
-    rows(&mut page, keys.iter().filter(|key| !key.path.contains('.') && !key.kind.contains("object")));
-    page
-}
 
-fn rows<'k>(page: &mut String, keys: impl Iterator<Item = &'k Key>) {
-    page.push_str("| Key | Type | Default | Meaning |\n|---|---|---|---|\n");
-    for key in keys {
+    fn row(&mut self, key: &Key, first: Option<&str>) {
         let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
-        let _ =
-            writeln!(page, "| `{}` | {} | {default} | {} |", key.path, key.kind, key.doc.replace('|', "\\|"));
+        let doc = key.doc.replace('|', "\\|");
+        let _ = write!(self.page, "| `{}` | {} | {default} | {doc}", key.path, key.kind);
+        if let Some(first) = first {
+            let _ = write!(self.page, " Keys: those of `{first}`.");
+        }
+        self.page.push_str(" |\n");
     }
-    page.push('\n');
 }
 
-/// The reference as a page for browsers.
-pub fn html() -> String {
+/// The reference as a page for browsers, for keys whose path starts with `section` (empty for all).
+pub fn html(section: &str) -> String {
     let mut page = String::from(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Configuration</title>\
          <style>body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}\
          dt{margin-top:1em}code{background:#eee;padding:.1em .3em}</style></head><body>\
          <h1>Configuration</h1><dl>",
     );
-    for key in keys() {
+    for key in keys().iter().filter(|key| key.path.starts_with(section)) {
         let _ = write!(page, "<dt><code>{}</code> {}", escaped(&key.path), escaped(key.kind));
         if !key.default.is_empty() {
             let _ = write!(page, ", default <code>{}</code>", escaped(key.default));

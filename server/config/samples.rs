@@ -20,11 +20,11 @@ impl Config {
     }
 
     /// All values as environment variables, sorted by name, with values quoted where they are no numbers or
-    /// booleans. With `only_set`, those that differ from zero in `self`.
-    pub fn to_variables(&self, only_set: bool) -> Vec<(String, String)> {
+    /// booleans. With the tree of a file, see [`Config::file_tree`], only those it sets to something else than zero.
+    pub fn to_variables(&self, only: Option<&Value>) -> Vec<(String, String)> {
         let mut variables = Vec::new();
         // The walk never fails.
-        let _ = describe::values(&mut self.clone(), &mut |_, name, value| {
+        let _ = describe::values(&mut self.clone(), &mut |path, name, value| {
             let (is_zero, text) = match value {
                 Shown::Leaf(leaf) => {
                     let text = leaf.write_text();
@@ -33,13 +33,24 @@ impl Config {
                 }
                 Shown::List(list) => (list.len() == 0, quoted(&list_text(list))),
             };
-            if !(only_set && is_zero) {
+            if only.is_none_or(|tree| !is_zero && is_set(tree, path)) {
                 variables.push((name.to_owned(), text));
             }
         });
         variables.sort();
         variables
     }
+}
+
+/// Whether the tree of a file has a value at `path`.
+fn is_set(tree: &Value, path: &str) -> bool {
+    let found = path.split('.').try_fold(tree, |tree, key| {
+        match key.strip_prefix('[').and_then(|k| k.strip_suffix(']')) {
+            Some(index) => tree.get(index.parse::<usize>().ok()?),
+            None => tree.get(key),
+        }
+    });
+    found.is_some_and(|value| !value.is_null())
 }
 
 fn quoted(text: &str) -> String {

@@ -88,6 +88,10 @@ pub trait Leaf {
 pub trait List {
     /// Number of items.
     fn len(&self) -> usize;
+    /// True if there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
     /// Removes all items.
     fn clear(&mut self);
     /// Adds an item with default values.

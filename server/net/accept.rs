@@ -1,7 +1,7 @@
 //! Taking connections from a listener and serving HTTP/1.1 and HTTP/2 on them.
 
 use super::streams::{Streams, drive};
-use super::{Body, Peer};
+use super::{Body, Peer, Workers};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -39,6 +39,8 @@ pub struct Serving<M> {
     pub listener: TcpListener,
     /// TLS, or none.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Threads that serve the connections; `None` uses the runtime that accepts them.
+    pub workers: Option<Arc<Workers>>,
     /// Makes the service of one connection.
     pub make_service: M,
 }
@@ -57,7 +59,7 @@ where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    let Serving { listener, tls, make_service } = serving;
+    let Serving { listener, tls, workers, make_service } = serving;
     let tls = tls.map(TlsAcceptor::from);
     let http = Arc::new(http1());
     let graceful = GracefulShutdown::new();
@@ -82,21 +84,27 @@ where
         let service = make_service(Peer { address, tls: tls.is_some() });
         let watcher = graceful.watcher();
         let http = Arc::clone(&http);
-        match tls.clone() {
-            None => {
-                tokio::spawn(async move {
+        let Ok(stream) = stream.into_std() else { continue };
+        let tls = tls.clone();
+        let work = async move {
+            // Registered here, with the thread that serves it.
+            let Ok(stream) = TcpStream::from_std(stream) else { return };
+            match tls {
+                None => {
                     if let Some(version) = version(&stream).await {
                         connection(&http, version, stream, service, watcher).await;
                     }
-                });
-            }
-            Some(tls) => {
-                tokio::spawn(async move {
+                }
+                Some(tls) => {
                     if let Some((stream, version)) = handshake(&tls, stream, address).await {
                         connection(&http, version, stream, service, watcher).await;
                     }
-                });
+                }
             }
+        };
+        match &workers {
+            Some(workers) => workers.spawn(work),
+            None => drop(tokio::spawn(work)),
         }
     }
     drop(listener);

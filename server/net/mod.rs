@@ -6,12 +6,14 @@ mod forwarded;
 mod listen;
 mod streams;
 mod tls;
+mod workers;
 
 pub use accept::{Serving, serve};
 pub use body::{Body, BodyError, read_body};
 pub use forwarded::client_address;
 pub use listen::{ListenError, listen};
 pub use tls::{PemMaterial, TlsError, server_config as tls_server_config};
+pub use workers::Workers;
 
 use std::net::SocketAddr;
 

@@ -17,11 +17,14 @@ struct Holders {
     shards: u64,
 }
 
+/// Part of the channels.
+type Stripe = RwLock<HashMap<Arc<str>, Holders, RandomState>>;
+
 /// Channels with subscribers on this node. Striped, because publishers of all threads read it.
 pub(super) struct Registry {
     shards: usize,
     hasher: RandomState,
-    stripes: Box<[RwLock<HashMap<Arc<str>, Holders, RandomState>>]>,
+    stripes: Box<[Stripe]>,
 }
 
 impl Registry {
@@ -30,7 +33,7 @@ impl Registry {
         Self { shards, hasher: RandomState::default(), stripes }
     }
 
-    fn stripe(&self, channel: &str) -> &RwLock<HashMap<Arc<str>, Holders, RandomState>> {
+    fn stripe(&self, channel: &str) -> &Stripe {
         &self.stripes[self.hasher.hash_one(channel) as usize % STRIPES]
     }
 

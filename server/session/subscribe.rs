@@ -255,7 +255,7 @@ impl Session {
             result,
             asked: request.offset,
             recovering: matches!(plan.recovery, Recovery::Stream(..) | Recovery::Cache(_)),
-            reject_unrecovered: i64::from(request.flag) & FLAG_REJECT_UNRECOVERED != 0 && !grant.cache_mode,
+            reject_unrecovered: request.flag & FLAG_REJECT_UNRECOVERED != 0 && !grant.cache_mode,
             delta,
             announce: grant.join_leave,
         };

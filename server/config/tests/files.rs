@@ -132,3 +132,13 @@ fn string_maps_keep_the_case_of_keys_in_list_form_only() {
     assert_eq!(config.rpc.proxy.http.static_headers.iter().collect::<Vec<_>>(), [("x-a.b", "1")]);
     assert_eq!(config.rpc.proxy.grpc.static_metadata.iter().collect::<Vec<_>>(), [("X-A", "2")]);
 }
+
+#[test]
+fn what_a_parser_says_does_not_quote_the_file() {
+    for (extension, text) in
+        [(".yaml", "secret: [hidden"), (".toml", "secret = hidden"), (".json", "{\"secret\": hidden")]
+    {
+        let error = load_all(extension, text, &[], &[]).expect_err("refused").to_string();
+        assert!(error.contains("line 1") && !error.contains("secret"), "{error}");
+    }
+}

@@ -3,6 +3,7 @@
 mod environment;
 mod files;
 mod flags;
+mod reference;
 mod rules;
 
 use std::io::Write as _;
