@@ -40,9 +40,11 @@ const DEFAULT_MESSAGE_SIZE: usize = 4 << 20;
 
 type Boxed = BoxCloneSyncService<Request<TonicBody>, Response<TonicBody>, Infallible>;
 
-/// The gRPC services of a port.
+/// The gRPC services of a port. Clones share them.
 #[derive(Clone)]
-pub struct GrpcFront {
+pub struct GrpcFront(Arc<Services>);
+
+struct Services {
     access: Access,
     api: CentrifugoApiServer<GrpcApi<Service>>,
     /// As `api`, for callers that compress: they get compressed responses.
@@ -84,13 +86,13 @@ impl GrpcFront {
             .accept_compressed(Gzip)
             .max_decoding_message_size(size);
         let reflection = settings.reflection.then(Reflection::new).transpose()?;
-        Ok(Self {
+        Ok(Self(Arc::new(Services {
             access: settings.access,
             api_gzip: api.clone().send_compressed(Gzip),
             api,
             health: HealthServer::new(HealthService::from_health_reporter(health.0.clone())),
             reflection,
-        })
+        })))
     }
 
     /// Whether a request is gRPC or gRPC-Web.
@@ -105,32 +107,32 @@ impl GrpcFront {
         let response = if web {
             GrpcWebLayer::new().layer(Calls(self)).call(request).await
         } else {
-            Calls(self).call(request).await
+            self.dispatch(request).await
         };
         response.unwrap_or_else(|never| match never {}).map(Body::Streamed)
     }
 
-    async fn dispatch(mut self, request: Request<TonicBody>) -> Result<Response<TonicBody>, Infallible> {
+    async fn dispatch(self, request: Request<TonicBody>) -> Result<Response<TonicBody>, Infallible> {
+        let Services { access, api, api_gzip, health, reflection } = &*self.0;
         let path = request.uri().path();
         let service = path.strip_prefix('/').and_then(|path| path.split('/').next()).unwrap_or_default();
-        match (service, self.reflection) {
+        match (service, reflection) {
             (SERVICE_NAME, _) => {
-                if !self.access.allows_grpc(request.headers()) {
+                if !access.allows_grpc(request.headers()) {
                     return Ok(Status::unauthenticated("unauthenticated").into_http());
                 }
                 let gzip = request.headers().get("grpc-encoding").is_some_and(|encoding| encoding == "gzip");
-                let response =
-                    if gzip { self.api_gzip.call(request).await } else { self.api.call(request).await };
-                response.map(with_conventional_size_status)
+                let mut api = if gzip { api_gzip.clone() } else { api.clone() };
+                api.call(request).await.map(with_conventional_size_status)
             }
             (name, _) if name == <HealthServer<HealthService> as NamedService>::NAME => {
-                self.health.call(request).await
+                health.clone().call(request).await
             }
-            ("grpc.reflection.v1.ServerReflection", Some(mut reflection)) => {
-                reflection.v1.call(request).await
+            ("grpc.reflection.v1.ServerReflection", Some(reflection)) => {
+                reflection.v1.clone().call(request).await
             }
-            ("grpc.reflection.v1alpha.ServerReflection", Some(mut reflection)) => {
-                reflection.v1alpha.call(request).await
+            ("grpc.reflection.v1alpha.ServerReflection", Some(reflection)) => {
+                reflection.v1alpha.clone().call(request).await
             }
             _ => Ok(Status::unimplemented(format!("unknown service {service}")).into_http()),
         }

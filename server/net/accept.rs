@@ -1,5 +1,6 @@
 //! Taking connections from a listener and serving HTTP/1.1 and HTTP/2 on them.
 
+use super::streams::{Streams, drive};
 use super::{Body, Peer, Workers};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -60,7 +61,7 @@ where
 {
     let Serving { listener, tls, workers, make_service } = serving;
     let tls = tls.map(TlsAcceptor::from);
-    let http = Arc::new(Http::new());
+    let http = Arc::new(http1());
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -91,12 +92,12 @@ where
             match tls {
                 None => {
                     if let Some(version) = version(&stream).await {
-                        connection(http.builder(version), stream, service, watcher).await;
+                        connection(&http, version, stream, service, watcher).await;
                     }
                 }
                 Some(tls) => {
                     if let Some((stream, version)) = handshake(&tls, stream, address).await {
-                        connection(http.builder(version), stream, service, watcher).await;
+                        connection(&http, version, stream, service, watcher).await;
                     }
                 }
             }
@@ -117,34 +118,22 @@ enum Version {
     Http2,
 }
 
-/// How each protocol is spoken.
-struct Http {
-    http1: Builder<TokioExecutor>,
-    http2: Builder<TokioExecutor>,
+fn http1() -> Builder<TokioExecutor> {
+    let mut http = Builder::new(TokioExecutor::new()).http1_only();
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    http
 }
 
-impl Http {
-    fn new() -> Self {
-        let mut http1 = Builder::new(TokioExecutor::new()).http1_only();
-        http1.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-        let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
-        http2
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(CONCURRENT_STREAMS)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .keep_alive_interval(HTTP2_PING_INTERVAL)
-            .keep_alive_timeout(HTTP2_PING_TIMEOUT);
-        Self { http1, http2 }
-    }
-
-    fn builder(&self, version: Version) -> &Builder<TokioExecutor> {
-        match version {
-            Version::Http1 => &self.http1,
-            Version::Http2 => &self.http2,
-        }
-    }
+fn http2(streams: Streams) -> Builder<Streams> {
+    let mut http = Builder::new(streams).http2_only();
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(CONCURRENT_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(HTTP2_PING_INTERVAL)
+        .keep_alive_timeout(HTTP2_PING_TIMEOUT);
+    http
 }
 
 /// The beginning of an HTTP/2 connection; no HTTP/1 method looks like it.
@@ -170,13 +159,26 @@ async fn version(stream: &TcpStream) -> Option<Version> {
     tokio::time::timeout(HEAD_TIMEOUT, look).await.ok().flatten()
 }
 
-async fn connection<I, S>(http: &Builder<TokioExecutor>, io: I, service: S, watcher: Watcher)
-where
+async fn connection<I, S>(
+    http1: &Builder<TokioExecutor>,
+    version: Version,
+    io: I,
+    service: S,
+    watcher: Watcher,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    let served = watcher.watch(http.serve_connection_with_upgrades(TokioIo::new(io), service)).await;
+    let io = TokioIo::new(io);
+    let served = match version {
+        Version::Http1 => watcher.watch(http1.serve_connection_with_upgrades(io, service)).await,
+        Version::Http2 => {
+            let streams = Streams::default();
+            let http2 = http2(streams.clone());
+            drive(watcher.watch(http2.serve_connection(io, service)), streams).await
+        }
+    };
     if let Err(error) = served {
         // Peers go away and break the protocol as they like.
         tracing::debug!(error = &*error as &dyn std::error::Error, "connection ended");

@@ -4,6 +4,7 @@ mod accept;
 mod body;
 mod forwarded;
 mod listen;
+mod streams;
 mod tls;
 mod workers;
 
