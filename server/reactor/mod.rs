@@ -36,6 +36,7 @@ use delivery::{Delivery, Kind};
 use inbox::{Inbox, Message};
 use registry::Registry;
 use std::net::TcpStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -137,7 +138,14 @@ impl Reactor {
             let (shared, runtime) = (shared.clone(), runtime.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
-                .spawn(move || shard::Shard::new(index, poll, inbox, shared, runtime).run())?;
+                .spawn(move || {
+                    let shard = shard::Shard::new(index, poll, inbox, shared, runtime);
+                    if catch_unwind(AssertUnwindSafe(|| shard.run())).is_err() {
+                        // Without it the process would go on taking connections that nobody serves.
+                        tracing::error!(shard = index, "a shard panicked outside of any connection; the process ends");
+                        std::process::exit(1);
+                    }
+                })?;
             threads.push(thread);
         }
         Ok(Arc::new(Self {

@@ -38,6 +38,9 @@ const READ_BUFFER: usize = 64 * 1024;
 /// Reads from one connection before others get their turn.
 const READS_PER_TURN: usize = 4;
 
+/// Bytes that may wait for a peer while its pings are still answered.
+const PONG_BACKLOG: usize = 64 * 1024;
+
 /// Time a peer has to close its side.
 pub(super) const LINGER: Duration = Duration::from_secs(5);
 
@@ -325,7 +328,9 @@ impl Shard {
                 let mut pong = Vec::with_capacity(payload.len() + 2);
                 frame::write_header(&mut pong, Opcode::Pong, false, payload.len());
                 pong.extend_from_slice(payload);
-                if connection.phase == Phase::Open {
+                // A short pong takes far more memory than bytes, so a peer that does not read gets no more of
+                // them; an answer to the latest ping would do anyway (RFC 6455 §5.5.3).
+                if connection.phase == Phase::Open && connection.outbox.bytes() < PONG_BACKLOG {
                     self.send(key, Rc::from(pong));
                 }
                 Flow::Continue

@@ -1,10 +1,11 @@
 //! Frames that lie about their size, that grow when unpacked, and floods of small ones.
 
-use crate::peer::{BINARY, CONTINUATION, PING, Peer, TEXT, frame, header};
+use crate::peer::{BINARY, CONTINUATION, PATIENCE, PING, Peer, TEXT, frame, header};
 use crate::process::Process;
 use flate2::{Compress, Compression, FlushCompress};
 use serde_json::json;
 use std::io;
+use std::time::Instant;
 
 /// Memory one connection may cost, whatever it sends.
 const MEMORY_PER_CONNECTION: u64 = 64 << 10;
@@ -113,19 +114,20 @@ fn pings_without_end_close_a_peer_that_does_not_read() {
     let mut witness = Peer::connected(server.address()).unwrap();
     let before = server.resident_bytes();
     let mut peer = Peer::connected(server.address()).unwrap();
-    let pings = frame(PING, true, &[b'x'; 125]).repeat(100);
+    let ping = frame(PING, true, &[b'x'; 125]);
+    let begun = Instant::now();
     let mut most = 0;
-    // Far more than buffers of the system hold. The server closes the peer or stops reading from it.
-    for round in 0..2000 {
-        if peer.write(&pings).is_err() {
+    for round in 0_u64.. {
+        // The server lets go of a peer that takes nothing for longer than a write may last.
+        if peer.write(&ping).is_err() {
             break;
         }
-        if round % 100 == 0 {
+        if round % 10_000 == 0 {
+            assert!(begun.elapsed() < PATIENCE, "still open");
             witness.check_alive().unwrap();
             most = most.max(server.resident_bytes());
         }
     }
-    assert_eq!(peer.close_code().unwrap(), 3008);
     witness.check_alive().unwrap();
     assert!(most.saturating_sub(before) < 2 * SLACK, "grown from {before} to {most} bytes");
 }
@@ -144,7 +146,7 @@ fn tiny_pings_cost_little_more_than_their_bytes() {
         most = most.max(server.resident_bytes());
     }
     Peer::connected(server.address()).unwrap().check_alive().unwrap();
-    assert!(most.saturating_sub(before) < 4 * SLACK, "grown from {before} to {most} bytes");
+    assert!(most.saturating_sub(before) < 2 * SLACK, "grown from {before} to {most} bytes");
 }
 
 fn deflated(message: &[u8]) -> Vec<u8> {
