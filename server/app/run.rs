@@ -7,6 +7,7 @@ use crate::config::sections::listeners::Tls;
 use crate::config::{Config, Pem, PemError};
 use crate::net::Workers;
 use crate::net::{ListenError, PemMaterial, Serving as Listener, TlsError, listen, serve, tls_server_config};
+use crate::node::Node;
 use crate::observability::{InsecureMode, Serving, Starting};
 use crate::seams::{Clock, SystemClock};
 use crate::session::Close;
@@ -82,6 +83,8 @@ pub async fn run(
     let mut listeners = JoinSet::new();
     open_ports(&assembly, &config, &workers, &stopped, &mut listeners)?;
     let sweeper = tokio::spawn(sweep(assembly.broker.clone()));
+    let aggregator =
+        tokio::spawn(aggregate(assembly.node.clone(), config.node.info_metrics_aggregate_interval.to_std()));
     ready(&assembly);
     wait_for_end(&assembly, signals, reread).await;
 
@@ -103,6 +106,7 @@ pub async fn run(
         () = deadline => tracing::warn!("shutdown timed out; connections that are left are dropped"),
     }
     sweeper.abort();
+    aggregator.abort();
     let reactor = assembly.reactor.clone();
     // Joining threads blocks, which the runtime's own threads must not.
     let _ = tokio::task::spawn_blocking(move || {
@@ -216,6 +220,19 @@ async fn sweep(broker: Arc<crate::broker::MemoryBroker>) {
     loop {
         interval.tick().await;
         broker.sweep(SystemClock.now());
+    }
+}
+
+/// Takes the metrics that `info` tells, once per interval; zero tells none.
+async fn aggregate(node: Arc<Node>, every: Duration) {
+    if every.is_zero() {
+        return;
+    }
+    let mut interval = tokio::time::interval(every);
+    interval.tick().await;
+    loop {
+        interval.tick().await;
+        node.aggregate_metrics(every);
     }
 }
 

@@ -52,7 +52,11 @@ const EMPTY_VALUE: [u8; 2] = [2 << 3 | WireType::LengthDelimited as u8, 0];
 ///
 /// prost leaves the value of a map entry out when it is the default. centrifuge-js then reads null instead of an
 /// empty message and fails, so these entries are written in full; the order of fields has no meaning.
-fn encode_with_empty_subscriptions(reply: &client::Reply, connect: &client::ConnectResult, out: &mut Vec<u8>) {
+fn encode_with_empty_subscriptions(
+    reply: &client::Reply,
+    connect: &client::ConnectResult,
+    out: &mut Vec<u8>,
+) {
     let mut full = connect.clone();
     full.subs.retain(|_, subscription| !is_empty(subscription));
     let mut connected = full.encode_to_vec();

@@ -129,7 +129,11 @@ fn reactor(runtime: &tokio::runtime::Runtime) -> Arc<Reactor> {
         fn leave(&self, _: &Arc<str>, _: Arc<crate::broker::ClientInfo>) {}
     }
     let clock = Arc::new(SystemClock);
-    let settings = MetricsSettings { version: "test".to_owned(), native_histograms: false, recovered_publications: false };
+    let settings = MetricsSettings {
+        version: "test".to_owned(),
+        native_histograms: false,
+        recovered_publications: false,
+    };
     let metrics = Arc::new(Metrics::new(settings, std::time::Instant::now()));
     let backend = Backend {
         metrics: metrics.clone(),

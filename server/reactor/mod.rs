@@ -136,16 +136,17 @@ impl Reactor {
         }
         for (index, poll, inbox) in prepared {
             let (shared, runtime) = (shared.clone(), runtime.clone());
-            let thread = std::thread::Builder::new()
-                .name(format!("shard-{index}"))
-                .spawn(move || {
-                    let shard = shard::Shard::new(index, poll, inbox, shared, runtime);
-                    if catch_unwind(AssertUnwindSafe(|| shard.run())).is_err() {
-                        // Without it the process would go on taking connections that nobody serves.
-                        tracing::error!(shard = index, "a shard panicked outside of any connection; the process ends");
-                        std::process::exit(1);
-                    }
-                })?;
+            let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+                let shard = shard::Shard::new(index, poll, inbox, shared, runtime);
+                if catch_unwind(AssertUnwindSafe(|| shard.run())).is_err() {
+                    // Without it the process would go on taking connections that nobody serves.
+                    tracing::error!(
+                        shard = index,
+                        "a shard panicked outside of any connection; the process ends"
+                    );
+                    std::process::exit(1);
+                }
+            })?;
             threads.push(thread);
         }
         Ok(Arc::new(Self {

@@ -11,6 +11,7 @@ mod case;
 mod cases;
 mod client;
 mod echo;
+#[allow(dead_code, reason = "shared with the hostile tests, which look at more of a process")]
 #[path = "../hostile/process.rs"]
 mod process;
 
