@@ -23,6 +23,8 @@ const STOP_DEADLINE = 20_000;
 const START_POLL = 10;
 
 const PROBLEM = /"level":\s*"(warn|error|fatal)"|\b(WARN|ERROR|panicked)\b/i;
+// Configuration comes from the file alone: both servers also read their keys from variables with these names.
+const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(GYRE|CENTRIFUGO)_/.test(name)));
 // Another server's log follows other rules.
 const CHECKS_LOG = basename(BINARY).startsWith('gyre');
 
@@ -49,7 +51,8 @@ export class Server {
     this.#directory = await mkdtemp(join(tmpdir(), 'gyre-sdk-'));
     const path = join(this.#directory, 'config.json');
     await writeFile(path, JSON.stringify(this.config));
-    const child = spawn(BINARY, ['-c', path], { cwd: this.#directory, stdio: ['ignore', 'pipe', 'pipe'] });
+    const options = { cwd: this.#directory, env: ENVIRONMENT, stdio: ['ignore', 'pipe', 'pipe'] };
+    const child = spawn(BINARY, ['-c', path], options);
     this.#child = child;
     // Should the test process end before its hooks ran.
     process.once('exit', () => child.kill('SIGKILL'));

@@ -27,6 +27,8 @@ STOP_DEADLINE = 20
 START_POLL = 0.01
 
 PROBLEM = re.compile(r'"level":\s*"(warn|error|fatal)"|\b(WARN|ERROR|panicked)\b', re.IGNORECASE)
+# Configuration comes from the file alone: both servers also read their keys from variables with these names.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("GYRE_", "CENTRIFUGO_"))}
 # Another server's log follows other rules.
 CHECKS_LOG = BINARY.name.startswith("gyre")
 
@@ -48,6 +50,7 @@ class Server:
         self._process = subprocess.Popen(
             [BINARY, "-c", path],
             cwd=self._directory.name,
+            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
