@@ -1,5 +1,6 @@
 //! Frames that lie about their size, that grow when unpacked, and floods of small ones.
 
+use crate::memory::resident_bytes;
 use crate::peer::{BINARY, CONTINUATION, PATIENCE, PING, Peer, TEXT, frame, header};
 use crate::process::Process;
 use flate2::{Compress, Compression, FlushCompress};
@@ -22,7 +23,7 @@ fn costs_little(count: usize, attack: impl Fn(&mut Peer) -> io::Result<()>) {
     let mut witness = Peer::connected(server.address()).unwrap();
     // What is allocated once for all connections is not the attack's cost.
     attack(&mut Peer::connected(server.address()).unwrap()).unwrap();
-    let before = server.resident_bytes();
+    let before = resident_bytes(&server);
     let mut peers = Vec::new();
     for _ in 0..count {
         let mut peer = Peer::connected(server.address()).unwrap();
@@ -30,7 +31,7 @@ fn costs_little(count: usize, attack: impl Fn(&mut Peer) -> io::Result<()>) {
         peers.push(peer);
     }
     witness.check_alive().unwrap();
-    let grown = server.resident_bytes().saturating_sub(before);
+    let grown = resident_bytes(&server).saturating_sub(before);
     let allowed = SLACK + MEMORY_PER_CONNECTION * count as u64;
     assert!(grown < allowed, "{count} connections cost {grown} bytes, {allowed} are allowed");
 }
@@ -39,7 +40,7 @@ fn costs_little(count: usize, attack: impl Fn(&mut Peer) -> io::Result<()>) {
 fn declared_lengths_are_refused_before_anything_is_allocated() {
     let server = server();
     let mut witness = Peer::connected(server.address()).unwrap();
-    let before = server.resident_bytes();
+    let before = resident_bytes(&server);
     for length in [65537, 1 << 31, (1 << 32) - 1, 1 << 32, i64::MAX as u64, 1 << 63, u64::MAX] {
         for opcode in [TEXT, BINARY] {
             let mut peer = Peer::connected(server.address()).unwrap();
@@ -48,7 +49,7 @@ fn declared_lengths_are_refused_before_anything_is_allocated() {
         }
     }
     witness.check_alive().unwrap();
-    assert!(server.resident_bytes().saturating_sub(before) < SLACK);
+    assert!(resident_bytes(&server).saturating_sub(before) < SLACK);
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn bombs_are_defused_at_the_limit() {
     for round in 0..120 {
         // The first ones make the allocator take what it then uses again and again.
         if round == 40 {
-            before = server.resident_bytes();
+            before = resident_bytes(&server);
         }
         let mut peer =
             Peer::open(server.address(), "Sec-WebSocket-Extensions: permessage-deflate\r\n").unwrap();
@@ -104,7 +105,7 @@ fn bombs_are_defused_at_the_limit() {
         assert_eq!(peer.close_code().unwrap(), 1009);
     }
     witness.check_alive().unwrap();
-    let grown = server.resident_bytes().saturating_sub(before);
+    let grown = resident_bytes(&server).saturating_sub(before);
     assert!(grown < SLACK, "grown by {grown} bytes");
 }
 
@@ -112,7 +113,7 @@ fn bombs_are_defused_at_the_limit() {
 fn pings_without_end_close_a_peer_that_does_not_read() {
     let server = server();
     let mut witness = Peer::connected(server.address()).unwrap();
-    let before = server.resident_bytes();
+    let before = resident_bytes(&server);
     let mut peer = Peer::connected(server.address()).unwrap();
     let ping = frame(PING, true, &[b'x'; 125]);
     let begun = Instant::now();
@@ -125,7 +126,7 @@ fn pings_without_end_close_a_peer_that_does_not_read() {
         if round % 10_000 == 0 {
             assert!(begun.elapsed() < PATIENCE, "still open");
             witness.check_alive().unwrap();
-            most = most.max(server.resident_bytes());
+            most = most.max(resident_bytes(&server));
         }
     }
     witness.check_alive().unwrap();
@@ -135,7 +136,7 @@ fn pings_without_end_close_a_peer_that_does_not_read() {
 #[test]
 fn tiny_pings_cost_little_more_than_their_bytes() {
     let server = server();
-    let before = server.resident_bytes();
+    let before = resident_bytes(&server);
     let mut peer = Peer::connected(server.address()).unwrap();
     let pings = frame(PING, true, b"").repeat(10_000);
     let mut most = 0;
@@ -143,7 +144,7 @@ fn tiny_pings_cost_little_more_than_their_bytes() {
         if peer.write(&pings).is_err() {
             break;
         }
-        most = most.max(server.resident_bytes());
+        most = most.max(resident_bytes(&server));
     }
     Peer::connected(server.address()).unwrap().check_alive().unwrap();
     assert!(most.saturating_sub(before) < 2 * SLACK, "grown from {before} to {most} bytes");

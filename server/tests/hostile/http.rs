@@ -1,5 +1,6 @@
 //! HTTP heads that come slowly, are too large, or never end.
 
+use crate::memory::resident_bytes;
 use crate::peer::{PATIENCE, Peer};
 use crate::process::Process;
 use serde_json::json;
@@ -64,7 +65,7 @@ fn heads_that_drip_are_given_up() {
 #[test]
 fn silent_and_half_open_sockets_keep_nobody_out() {
     let server = server();
-    let before = server.resident_bytes();
+    let before = resident_bytes(&server);
     let mut idle = Vec::new();
     for at in 0..400 {
         let mut stream = dial(server.address());
@@ -74,7 +75,7 @@ fn silent_and_half_open_sockets_keep_nobody_out() {
         idle.push(stream);
     }
     Peer::connected(server.address()).unwrap().check_alive().unwrap();
-    let grown = server.resident_bytes().saturating_sub(before);
+    let grown = resident_bytes(&server).saturating_sub(before);
     assert!(grown < 400 * (64 << 10), "grown by {grown} bytes");
 }
 

@@ -5,6 +5,7 @@
 
 mod frames;
 mod http;
+mod memory;
 mod peer;
 mod process;
 mod readers;

@@ -12,15 +12,12 @@ const START_DEADLINE: Duration = Duration::from_secs(20);
 /// Pause between two looks at a starting process.
 const START_POLL: Duration = Duration::from_millis(10);
 
-/// Bytes of a memory page.
-const PAGE: u64 = 4096;
-
 /// Key of the HTTP API.
 pub const API_KEY: &str = "hostile-api-key";
 
 /// A process that is killed when dropped.
 pub struct Process {
-    child: Child,
+    pub child: Child,
     address: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
     _directory: tempfile::TempDir,
@@ -87,13 +84,6 @@ impl Process {
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
-    }
-
-    /// Memory the process holds now.
-    pub fn resident_bytes(&self) -> u64 {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id())).unwrap_or_default();
-        let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
-        pages * PAGE
     }
 
     /// What it logged so far.

@@ -1,5 +1,6 @@
 //! Subscribers that stop reading.
 
+use crate::memory::resident_bytes;
 use crate::peer::{CLOSE, Peer, TEXT};
 use crate::process::{API_KEY, Process};
 use serde_json::json;
@@ -57,14 +58,14 @@ fn stalled_readers_are_closed_and_cost_others_nothing() {
     let mut stalled: Vec<Peer> =
         (0..20).map(|_| Peer::subscribed(server.address(), "news").unwrap()).collect();
     let mut publisher = Publisher::new(server.address());
-    let before = server.resident_bytes();
+    let before = resident_bytes(&server);
     let mut most = 0;
     for number in 0..PUBLICATIONS {
         publisher.publish("news", number);
         // Each publication arrives before the next is made: the stalled ones delay nothing and lose nothing
         // of others.
         reader.expect(&format!("\"number\":{number},")).unwrap();
-        most = most.max(server.resident_bytes());
+        most = most.max(resident_bytes(&server));
     }
     reader.check_alive().unwrap();
     // A queue holds a megabyte and refers to publications all queues share.

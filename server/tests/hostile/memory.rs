@@ -1,0 +1,13 @@
+//! Memory of a server process.
+
+use crate::process::Process;
+
+/// Bytes of a memory page.
+const PAGE: u64 = 4096;
+
+/// What a process holds in memory now, in bytes.
+pub fn resident_bytes(process: &Process) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{}/statm", process.child.id())).unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
+    pages * PAGE
+}
