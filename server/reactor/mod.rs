@@ -11,17 +11,21 @@ mod backend;
 mod connection;
 mod delivery;
 mod effects;
+mod fanout;
 mod inbox;
 #[cfg(test)]
 mod isolation_tests;
 mod outbox;
+mod reading;
 mod registry;
 mod shard;
 mod socket;
 mod subscribers;
 mod telemetry;
 mod timers;
+mod told;
 mod users;
+mod writing;
 
 pub use backend::{Backend, TokenAuthority};
 pub use connection::{Handshake, Wire};

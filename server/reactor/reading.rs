@@ -1,0 +1,320 @@
+//! What happens on sockets: connections come, bytes arrive, peers go.
+
+use super::connection::{Connection, Handshake, Key, NativePing, Phase};
+use super::outbox::Outbox;
+use super::shard::{LINGER, PONG_BACKLOG, READS_PER_TURN, Shard, TRANSPORT};
+use super::socket::Socket;
+use super::telemetry;
+use crate::protocol;
+use crate::seams::random_id;
+use crate::session::Session;
+use crate::transport::websocket::assembler::{self, Event, Flow};
+use crate::transport::websocket::frame::{self, Opcode, Violation};
+use gyre_proto::client;
+use gyre_proto::codes::DisconnectCode;
+use mio::{Interest, Token};
+use smallvec::SmallVec;
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+impl Shard {
+    pub(super) fn accept(&mut self, mut socket: Socket, handshake: Handshake) {
+        let entry = self.connections.vacant_entry();
+        let slot = entry.key();
+        self.generation = self.generation.wrapping_add(1);
+        let key = Key { slot: slot as u32, generation: self.generation };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(socket.stream_mut(), Token(slot), interest) {
+            tracing::error!(%error, "connection cannot be watched");
+            return;
+        }
+        let settings = &self.environment.settings;
+        let Handshake { wire, transport, origin, early } = handshake;
+        let session_id = (transport.unidirectional || transport.emulation).then(random_id);
+        let now = self.now;
+        let native_ping = (transport.native_ping && !settings.ping_interval.is_zero()).then(|| {
+            let (interval, timeout) = (settings.ping_interval, settings.pong_timeout);
+            let next = now.instant + interval;
+            Box::new(NativePing { next, deadline: next + timeout, interval, timeout })
+        });
+        entry.insert(Connection {
+            key,
+            socket,
+            wire,
+            phase: Phase::Open,
+            dirty: false,
+            starved: false,
+            blocked: false,
+            counted: 0,
+            too_slow: false,
+            awaits_close: false,
+            deaf: false,
+            outbox: Outbox::default(),
+            session: Session::new(random_id(), session_id, transport, origin, now, settings),
+            places: SmallVec::new(),
+            partial: None,
+            held: None,
+            deadline: None,
+            running: None,
+            scheduled: None,
+            native_ping,
+        });
+        self.shared.traffic.connections.fetch_add(1, Ordering::Relaxed);
+        self.reschedule(key);
+        if let Some(close) = self.draining.clone() {
+            return self.input(key, |session, cx| session.close_with(close, cx));
+        }
+        if !early.is_empty() {
+            let mut early = early;
+            self.on_bytes(key, &mut early);
+        }
+        // A TLS session may hold bytes already, and then no event announces them.
+        self.read_later(key);
+    }
+
+    /// Reads until the socket has nothing more, its turn is over, or its session is busy.
+    pub(super) fn read(&mut self, key: Key, until_empty: bool) {
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        for _ in 0..READS_PER_TURN {
+            let Some(connection) = self.connection(key) else { break };
+            if connection.session.is_busy() && connection.phase == Phase::Open {
+                // The socket is read again when the answer has come.
+                break;
+            }
+            match connection.socket.read(&mut buffer) {
+                Ok(0) => {
+                    self.peer_gone(key);
+                    break;
+                }
+                Ok(length) => {
+                    let may_be_all =
+                        length < buffer.len() && connection.socket.short_read_is_all() && !until_empty;
+                    self.on_bytes(key, &mut buffer[..length]);
+                    if may_be_all {
+                        self.read_buffer = buffer;
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.read_buffer = buffer;
+                    return;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.peer_gone(key);
+                    break;
+                }
+            }
+        }
+        self.read_buffer = buffer;
+        self.read_later(key);
+    }
+
+    /// Has the socket read in the next turn, because the event queue will not report it again.
+    pub(super) fn read_later(&mut self, key: Key) {
+        if let Some(connection) = self.connection(key)
+            && !connection.starved
+            && !(connection.session.is_busy() && connection.phase == Phase::Open)
+        {
+            connection.starved = true;
+            self.starved.push(key);
+        }
+    }
+
+    pub(super) fn on_bytes(&mut self, key: Key, bytes: &mut [u8]) {
+        let Some(connection) = self.connection(key).filter(|connection| !connection.deaf) else { return };
+        let mut partial = connection.partial.take();
+        let limits = self.assembler_limits(key);
+        let mut inflater = std::mem::take(&mut self.inflater);
+        let result = assembler::feed(&mut partial, bytes, &limits, &mut inflater, &mut |event| {
+            self.on_event(key, event)
+        });
+        self.inflater = inflater;
+        if let Some(connection) = self.connection(key) {
+            connection.partial = partial;
+        }
+        if let Err(violation) = result {
+            self.on_violation(key, violation);
+        }
+    }
+
+    pub(super) fn assembler_limits(&mut self, key: Key) -> assembler::Limits {
+        let compression = self.connection(key).is_some_and(|connection| connection.wire.compression);
+        let limits = &self.environment.limits;
+        assembler::Limits {
+            message_size: limits.message_size,
+            inflated_size: limits.inflated_size,
+            compression,
+        }
+    }
+
+    pub(super) fn on_event(&mut self, key: Key, event: Event<'_>) -> Flow {
+        let now = self.now.instant;
+        let Some(connection) = self.connection(key) else { return Flow::Stop };
+        match event {
+            Event::Message(_, message) => {
+                if connection.phase != Phase::Open {
+                    return Flow::Continue;
+                }
+                self.on_frame(key, message)
+            }
+            Event::Ping(payload) => {
+                let mut pong = Vec::with_capacity(payload.len() + 2);
+                frame::write_header(&mut pong, Opcode::Pong, false, payload.len());
+                pong.extend_from_slice(payload);
+                // A short pong takes far more memory than bytes, so a peer that does not read gets no more of
+                // them; an answer to the latest ping would do anyway (RFC 6455 §5.5.3).
+                if connection.phase == Phase::Open && connection.outbox.bytes() < PONG_BACKLOG {
+                    self.send(key, Rc::from(pong));
+                }
+                Flow::Continue
+            }
+            Event::Pong => {
+                if let Some(ping) = &mut connection.native_ping {
+                    ping.deadline = now + ping.interval + ping.timeout;
+                }
+                Flow::Continue
+            }
+            Event::Close(code) => {
+                self.on_peer_close(key, code);
+                Flow::Stop
+            }
+        }
+    }
+
+    pub(super) fn on_frame(&mut self, key: Key, message: &[u8]) -> Flow {
+        if message.is_empty() {
+            self.input(key, |session, cx| session.on_malformed(cx));
+            return Flow::Continue;
+        }
+        let mut at = 0;
+        while at < message.len() {
+            let Some(connection) = self.connection(key) else { return Flow::Stop };
+            if connection.phase != Phase::Open {
+                return Flow::Continue;
+            }
+            if connection.session.is_busy() {
+                connection.held.get_or_insert_default().frame = message[at..].to_vec();
+                return Flow::Stop;
+            }
+            let encoding = connection.wire.encoding;
+            match protocol::next_command(&message[at..], encoding) {
+                Ok((command, used)) => {
+                    at += used;
+                    self.on_command(key, command, used as u64);
+                }
+                Err(_) => {
+                    self.input(key, |session, cx| session.on_malformed(cx));
+                    return Flow::Continue;
+                }
+            }
+        }
+        match self.connection(key) {
+            Some(connection) if connection.session.is_busy() && connection.phase == Phase::Open => Flow::Stop,
+            Some(_) => Flow::Continue,
+            None => Flow::Stop,
+        }
+    }
+
+    pub(super) fn on_command(&mut self, key: Key, command: client::Command, size: u64) {
+        let kind = telemetry::command(&command);
+        self.metrics.received(TRANSPORT, kind, size);
+        let started = Instant::now();
+        if let Some(connection) = self.connection(key) {
+            connection.running = Some((kind, started));
+        }
+        self.input(key, |session, cx| session.on_command(command, cx));
+        if self.connection(key).is_some_and(|connection| !connection.session.is_busy()) {
+            self.command_done(key);
+        }
+    }
+
+    /// Takes how long the command took whose reply was just queued.
+    pub(super) fn command_done(&mut self, key: Key) {
+        if let Some((kind, started)) = self.connection(key).and_then(|connection| connection.running.take())
+            && kind.is_command()
+        {
+            let now = Instant::now();
+            self.metrics.command(kind, now.duration_since(started), now);
+        }
+    }
+
+    /// Goes on with what was held back while the session was busy.
+    pub(super) fn resume(&mut self, key: Key) {
+        let Some(connection) = self.connection(key) else { return };
+        if connection.session.is_busy() {
+            return;
+        }
+        if let Some(held) = connection.held.take()
+            && self.on_frame(key, &held.frame) == Flow::Stop
+        {
+            return;
+        }
+        self.on_bytes(key, &mut []);
+        self.read_later(key);
+    }
+
+    pub(super) fn on_violation(&mut self, key: Key, violation: Violation) {
+        let Some(connection) = self.connection(key) else { return };
+        connection.deaf = true;
+        if connection.phase == Phase::Open {
+            let frame = frame::close_frame(violation.close_code(), violation.reason());
+            self.end_session(key, frame, Phase::Lingering);
+        }
+    }
+
+    pub(super) fn on_peer_close(&mut self, key: Key, code: Option<u16>) {
+        let Some(connection) = self.connection(key) else { return };
+        let owes_echo = connection.phase == Phase::Open || connection.awaits_close;
+        if !owes_echo {
+            return self.finish(key);
+        }
+        let echo = match code {
+            Some(code) => frame::close_frame(code, ""),
+            None => Some(frame::empty_close_frame()),
+        };
+        self.end_session(key, echo, Phase::Finishing);
+    }
+
+    /// Ends the session without telling the peer more than `frame`.
+    pub(super) fn end_session(&mut self, key: Key, frame: Option<Vec<u8>>, phase: Phase) {
+        let deadline = self.now.instant + LINGER;
+        if let Some(connection) = self.connection(key) {
+            connection.phase = phase;
+            connection.deadline = Some(deadline);
+        }
+        if let Some(frame) = frame {
+            self.send(key, Rc::from(frame));
+        }
+        self.input(key, |session, cx| session.close(DisconnectCode::ConnectionClosed, cx));
+        self.mark_dirty(key);
+        self.reschedule(key);
+    }
+
+    /// The peer's side is closed: write what waits, then go.
+    pub(super) fn finish(&mut self, key: Key) {
+        if let Some(connection) = self.connection(key) {
+            connection.phase = Phase::Finishing;
+        }
+        self.mark_dirty(key);
+    }
+
+    pub(super) fn peer_gone(&mut self, key: Key) {
+        self.input(key, |session, cx| session.close(DisconnectCode::ConnectionClosed, cx));
+        self.remove(key);
+    }
+
+    /// Drops the socket and everything that is left of the connection.
+    pub(super) fn remove(&mut self, key: Key) {
+        if self.connection(key).is_none() {
+            return;
+        }
+        let mut connection = self.connections.remove(key.slot as usize);
+        self.waiting_bytes -= connection.counted;
+        // An error here means the socket is gone from the queue already.
+        let _ = self.poll.registry().deregister(connection.socket.stream_mut());
+        self.shared.traffic.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,123 @@
+//! What other threads tell a shard.
+
+use super::connection::Key;
+use super::delivery::Encoder;
+use super::inbox::Message;
+use super::shard::Shard;
+use super::socket::Socket;
+use crate::broker::StreamPosition;
+use crate::node::Target;
+use crate::session::{self, Close, Session};
+
+impl Shard {
+    pub(super) fn drain_inbox(&mut self) {
+        loop {
+            self.take_messages();
+            if self.backlog.is_empty() {
+                break;
+            }
+            while let Some(message) = self.backlog.pop_front() {
+                let key = match &message {
+                    Message::Answer(answered) => Some(answered.key),
+                    _ => None,
+                };
+                self.isolated(key, |shard| shard.on_message(message));
+                self.tell_behind();
+            }
+        }
+        self.tell_failing();
+    }
+
+    pub(super) fn take_messages(&mut self) {
+        let mut spare = std::mem::take(&mut self.spare);
+        self.inbox.take(&mut spare);
+        self.backlog.extend(spare.drain(..));
+        self.spare = spare;
+    }
+
+    /// Delivers what is at the front of the inbox, so that what a connection caused reaches subscribers of
+    /// this shard before the reply, as the order of the publications wants it.
+    pub(super) fn deliver_leading(&mut self) {
+        self.take_messages();
+        let mut at = 0;
+        loop {
+            match self.backlog.get(at) {
+                Some(Message::Deliver(_)) => {
+                    if let Some(Message::Deliver(delivery)) = self.backlog.remove(at) {
+                        self.deliver(&delivery);
+                    }
+                }
+                // A new connection has no part in what was published before it.
+                Some(Message::Accept(..) | Message::AcceptTls(..)) => at += 1,
+                _ => return,
+            }
+        }
+    }
+
+    pub(super) fn on_message(&mut self, message: Message) {
+        match message {
+            Message::Deliver(delivery) => self.deliver(&delivery),
+            Message::Accept(socket, handshake) => {
+                self.accept(Socket::Plain(mio::net::TcpStream::from_std(socket)), *handshake);
+            }
+            Message::AcceptTls(socket, tls, handshake) => {
+                self.accept(Socket::tls(mio::net::TcpStream::from_std(socket), tls), *handshake);
+            }
+            Message::Answer(answered) => self.on_answer(*answered),
+            Message::Top(channel, position) => self.on_top(&channel, &position),
+            Message::Subscribe(request) => {
+                self.for_target(&request.target, |session, cx| session.on_server_subscribe(&request, cx));
+            }
+            Message::Unsubscribe(request) => {
+                self.for_target(&request.target, |session, cx| session.on_server_unsubscribe(&request, cx));
+            }
+            Message::Disconnect(request) => {
+                self.for_target(&request.target, |session, cx| session.on_server_disconnect(&request, cx));
+            }
+            Message::Refresh(request) => {
+                self.for_target(&request.target, |session, cx| session.on_server_refresh(&request, cx));
+            }
+            Message::Reload => {
+                self.environment = self.shared.environment.load_full();
+                let limits = &self.environment.limits;
+                self.encoder = Encoder::new(limits.compression_level, limits.compression_min_size);
+            }
+            Message::Drain(close) => self.drain(close),
+            Message::Stop => self.stopping = true,
+        }
+    }
+
+    pub(super) fn drain(&mut self, close: Close) {
+        let keys: Vec<Key> = self.connections.iter().map(|(_, connection)| connection.key).collect();
+        for key in keys {
+            let close = close.clone();
+            self.input(key, |session, cx| session.close_with(close, cx));
+        }
+        self.draining = Some(close);
+    }
+
+    pub(super) fn for_target(
+        &mut self,
+        target: &Target,
+        mut act: impl FnMut(&mut Session, &mut session::Context<'_>),
+    ) {
+        let Some(keys) = self.users.get(target.user.as_str()).cloned() else { return };
+        for key in keys {
+            if self.connection(key).is_some_and(|connection| connection.session.is_target(target)) {
+                self.input(key, &mut act);
+            }
+        }
+    }
+
+    /// Compares everyone's position with the top of the stream.
+    pub(super) fn on_top(&mut self, channel: &str, top: &StreamPosition) {
+        let Some(index) = self.channels.find(channel) else { return };
+        let channel = self.channels.get(index);
+        for subscriber in &channel.subscribers {
+            let behind = subscriber.epoch != top.epoch || subscriber.offset < top.offset;
+            if subscriber.flags.positioned && !subscriber.holding && behind {
+                self.behind.push((subscriber.key, channel.name.clone()));
+            }
+        }
+    }
+}
