@@ -31,7 +31,7 @@ impl Config {
                     let plain = matches!(leaf.type_name(), "bool" | "int" | "duration");
                     (leaf.is_zero(), if plain { text } else { quoted(&text) })
                 }
-                Shown::List(list) => (list.len() == 0, quoted(&list_text(list))),
+                Shown::List(list) => (list.is_empty(), quoted(&list_text(list))),
             };
             if only.is_none_or(|tree| !is_zero && is_set(tree, path)) {
                 variables.push((name.to_owned(), text));
