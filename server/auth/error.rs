@@ -25,7 +25,7 @@ pub enum TokenError {
 /// The first check that a token failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RejectReason {
-    /// Longer than [`super::compact::MAX_TOKEN_BYTES`].
+    /// Longer than `MAX_TOKEN_BYTES`.
     #[error("token is too long")]
     TooLong,
     /// Not three parts of base64url.

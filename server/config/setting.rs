@@ -1,4 +1,4 @@
-//! How a configuration is declared: once, through [`section!`](crate::config::setting::section).
+//! How a configuration is declared: once, through `section!`.
 //!
 //! A declaration yields the struct, its defaults and a walk over its fields. Everything else (reading files,
 //! environment names, the reference page, sample files) is a walk, so no key is written down twice.

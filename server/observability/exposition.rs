@@ -4,7 +4,7 @@ use super::instruments::{HistogramTotal, SummaryTotal};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Content type of what [`Exposition::finish`] returns.
+/// Content type of what `Exposition::finish` returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) const QUANTILES: [f64; 3] = [0.5, 0.99, 0.999];

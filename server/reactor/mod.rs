@@ -107,7 +107,7 @@ pub struct Reactor {
 }
 
 impl Reactor {
-    /// Prepares `shards` shards; [`Reactor::run`] starts their threads.
+    /// Starts the threads of `shards` shards.
     ///
     /// # Errors
     /// When the operating system refuses an event queue.
