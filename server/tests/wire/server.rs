@@ -105,7 +105,14 @@ impl Process {
         let directory = tempfile::tempdir().map_err(|e| format!("create a directory: {e}"))?;
         let config_path = directory.path().join("config.json");
         write_config(&config_path, &config)?;
-        let mut child = Command::new(binary)
+        let mut command = Command::new(binary);
+        // Servers read such variables as configuration; those of the tests are not meant for them.
+        for (name, _) in
+            std::env::vars().filter(|(name, _)| name.starts_with("GYRE_") || name.starts_with("CENTRIFUGO_"))
+        {
+            command.env_remove(name);
+        }
+        let mut child = command
             .arg("-c")
             .arg(&config_path)
             .current_dir(directory.path())
