@@ -27,14 +27,14 @@ pub fn cases() -> Vec<Case> {
             vec![Frame::new(TEXT, "fragment1").open(), close(NORMAL, ""), Frame::new(0, "fragment2")],
             normal(),
         ),
-        // Informational in the suite; here the messages before the close frame are echoed.
+        // Informational in the suite; here the messages before the close frame are echoed. The suite's ping after it
+        // is left out: what arrives behind a close may reset the connection before the echo was read.
         Case::new(
             "7.1.6",
             vec![
                 Frame::new(TEXT, &long[..]).into(),
                 Frame::new(TEXT, hello).into(),
                 close(NORMAL, "").into(),
-                Frame::new(PING, "").into(),
             ],
             vec![Seen::Text(long), Seen::Text(hello.into())],
             normal(),
