@@ -40,8 +40,8 @@ pub(super) enum Message {
 /// A shard's mailbox.
 ///
 /// One mutex that is held for a push or a swap only: publishers need order for each channel, which they get
-/// from the broker, and the shard takes everything at once. Its length is bounded by what publishers have in
-/// flight; see `docs/decisions/0002-inbox.md`.
+/// from the broker, and the shard takes everything at once. Nothing bounds its length yet; see
+/// `docs/decisions/0002-inbox.md`.
 pub(super) struct Inbox {
     messages: Mutex<Vec<Message>>,
     /// The shard will look before it sleeps, so nobody needs to wake it.
