@@ -13,6 +13,7 @@ pub mod node;
 pub mod observability;
 pub mod presence;
 pub mod protocol;
+pub mod proxy;
 pub mod reactor;
 pub mod seams;
 pub mod session;
