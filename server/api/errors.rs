@@ -65,6 +65,8 @@ impl From<NodeError> for Refusal {
             NodeError::UnknownChannel(_) => ApiErrorCode::UnknownChannel,
             NodeError::BadRequest(_) => ApiErrorCode::BadRequest,
             NodeError::NotAvailable(_) => ApiErrorCode::NotAvailable,
+            NodeError::Broker(BrokerError::NotAvailable(_)) => ApiErrorCode::NotAvailable,
+            NodeError::Broker(BrokerError::BadChannel(_)) => ApiErrorCode::BadRequest,
             NodeError::Broker(BrokerError::Unrecoverable { .. }) => ApiErrorCode::UnrecoverablePosition,
             NodeError::Broker(BrokerError::ReverseFromZero | BrokerError::Unavailable(_))
             | NodeError::Presence(_)

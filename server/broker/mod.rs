@@ -7,9 +7,11 @@
 #[cfg(test)]
 pub(crate) mod contract_tests;
 mod memory;
+mod nats;
 mod types;
 
 pub use memory::MemoryBroker;
+pub use nats::{NatsBroker, NatsBrokerSettings, NatsRawMode};
 pub use types::{
     BrokerError, ClientInfo, Epoch, HistoryFilter, HistoryPage, MaybeReady, Publication, PublishOptions,
     PublishOutcome, StreamPosition, Tags,

@@ -1,6 +1,7 @@
 //! What travels through a broker.
 
 use bytes::Bytes;
+use gyre_proto::codes::ClientErrorCode;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -101,6 +102,8 @@ pub struct Publication {
     pub time: i64,
     /// Version given by the publisher; zero when none.
     pub version: u64,
+    /// Where it was published, when that is not the channel it is delivered in: subscriptions with wildcards.
+    pub channel: Option<Arc<str>>,
 }
 
 /// How to publish.
@@ -175,12 +178,35 @@ pub enum BrokerError {
         /// Epoch the caller named.
         wanted: String,
     },
+    /// The engine does not have the feature: a retry cannot help, clients get code 108.
+    #[error("broker has no {0}")]
+    NotAvailable(&'static str),
+    /// The engine cannot carry a channel of this name: a retry cannot help, clients get code 107.
+    #[error("broker takes no channel named {0:?}")]
+    BadChannel(String),
     /// A reverse read was asked to start before the first publication.
     #[error("reverse history cannot start at offset zero")]
     ReverseFromZero,
     /// The store did not answer: a retry may help, clients get code 100.
     #[error("broker is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl BrokerError {
+    /// Whether a retry may help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+
+    /// What a client is told.
+    pub fn client_code(&self) -> ClientErrorCode {
+        match self {
+            Self::Unrecoverable { .. } => ClientErrorCode::UnrecoverablePosition,
+            Self::NotAvailable(_) => ClientErrorCode::NotAvailable,
+            Self::BadChannel(_) | Self::ReverseFromZero => ClientErrorCode::BadRequest,
+            Self::Unavailable(_) => ClientErrorCode::Internal,
+        }
+    }
 }
 
 /// An answer that may be there already.

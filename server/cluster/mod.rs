@@ -7,12 +7,14 @@
 //! of both kinds live in one cluster.
 
 mod members;
+mod nats;
 mod outgoing;
 mod survey;
 #[cfg(test)]
 mod tests;
 
 pub use members::Member;
+pub use nats::NatsController;
 pub use outgoing::QueueFull;
 pub use survey::{Answers, Reply, ReplyCode, SurveyError};
 

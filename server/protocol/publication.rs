@@ -38,6 +38,7 @@ pub fn client_publication(publication: &Publication, epoch: &Epoch) -> client::P
         offset: publication.offset,
         tags: publication.tags.as_deref().cloned().unwrap_or_default(),
         version: publication.version,
+        channel: publication.channel.as_deref().unwrap_or_default().to_owned(),
         epoch: if publication.offset == 1 { epoch.as_str().to_owned() } else { String::new() },
         ..Default::default()
     }

@@ -47,9 +47,7 @@ impl Session {
                     offset: page.position.offset,
                 }));
             }),
-            Err(BrokerError::Unrecoverable { .. }) => cx.fail(id, ClientErrorCode::UnrecoverablePosition),
-            Err(BrokerError::ReverseFromZero) => cx.fail(id, ClientErrorCode::BadRequest),
-            Err(BrokerError::Unavailable(_)) => cx.fail(id, ClientErrorCode::Internal),
+            Err(error) => cx.fail(id, error.client_code()),
         }
     }
 }

@@ -27,7 +27,7 @@ impl Session {
     pub(super) fn on_published(&mut self, id: u32, result: Result<(), BrokerError>, cx: &mut Context<'_>) {
         match result {
             Ok(()) => cx.reply(id, |reply| reply.publish = Some(Box::new(client::PublishResult {}))),
-            Err(_) => cx.fail(id, ClientErrorCode::Internal),
+            Err(error) => cx.fail(id, error.client_code()),
         }
     }
 

@@ -5,7 +5,7 @@ use super::{
     JoinPlan, Joined, Question, Recovery, Session, SubscribeAsk, SubscribeClaims, SubscribeDecision,
     Subscription,
 };
-use crate::broker::{BrokerError, StreamPosition};
+use crate::broker::StreamPosition;
 use crate::channel::filter::Filter;
 use crate::protocol::{client_publication, delta_publications};
 use gyre_proto::client;
@@ -278,9 +278,7 @@ impl Session {
                 self.subscriptions.remove(&channel);
                 cx.emit(Effect::Leave(departure));
                 return Err(match error {
-                    JoinError::Broker(BrokerError::Unrecoverable { .. }) => {
-                        Failure::Error(ClientErrorCode::UnrecoverablePosition)
-                    }
+                    JoinError::Broker(error) if !error.is_passing() => Failure::Error(error.client_code()),
                     _ => Failure::Close(Close::from(DisconnectCode::ServerError)),
                 });
             }

@@ -56,7 +56,15 @@ impl Stripe {
         }
         let (info, tags) = (options.info.take(), options.tags.take().filter(|tags| !tags.is_empty()));
         let version = options.version;
-        let make = |offset| Publication { offset, data, info, tags, time: unix.0.cast_signed(), version };
+        let make = |offset| Publication {
+            offset,
+            data,
+            info,
+            tags,
+            time: unix.0.cast_signed(),
+            version,
+            channel: None,
+        };
 
         let (publication, position, previous) = if options.keeps_history() {
             let slot = slot(&mut self.streams, channel, hash);

@@ -1,0 +1,165 @@
+//! One connection to NATS, shared by the broker and the controller.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long the server may take to confirm what was sent before.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How to reach NATS.
+pub struct NatsSettings {
+    /// `nats://user:password@host:port`, several separated by commas.
+    pub url: String,
+    /// Time allowed to establish a connection.
+    pub dial_timeout: Duration,
+    /// Trust and identity; none connects without TLS unless the server asks for it.
+    pub tls: Option<rustls::ClientConfig>,
+}
+
+/// Why NATS did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NatsError {
+    /// An address cannot be read. It is not repeated, because it may hold a password.
+    #[error("nats url cannot be read")]
+    Url(#[source] std::io::Error),
+    /// The first connection failed.
+    #[error("connect to nats")]
+    Connect(#[source] async_nats::ConnectError),
+    /// There is no connection at the moment.
+    #[error("nats is not connected")]
+    Disconnected,
+    /// A subscription was refused.
+    #[error("subscribe to {subject:?}")]
+    Subscribe {
+        /// Subject.
+        subject: String,
+        /// Why.
+        source: async_nats::SubscribeError,
+    },
+    /// A message could not be sent.
+    #[error("publish to {subject:?}")]
+    Publish {
+        /// Subject.
+        subject: String,
+        /// Why.
+        source: async_nats::PublishError,
+    },
+    /// The server did not confirm in time.
+    #[error("nats did not confirm within {CONFIRM_TIMEOUT:?}")]
+    Unconfirmed,
+}
+
+/// A connection that heals by itself. Subscriptions come back with it; what was published meanwhile is lost,
+/// as NATS delivers at most once.
+pub struct NatsConnection {
+    client: async_nats::Client,
+    /// Where this connection sends messages to itself: once one has come back, the server has seen everything
+    /// that was sent before it.
+    echo: String,
+    sent: AtomicU64,
+    returned: watch::Receiver<u64>,
+}
+
+impl NatsConnection {
+    /// Connects, and fails when the server cannot be reached: later losses are healed, a wrong address is not.
+    ///
+    /// # Errors
+    /// [`NatsError::Url`], [`NatsError::Connect`], [`NatsError::Subscribe`].
+    pub async fn connect(settings: NatsSettings) -> Result<Arc<Self>, NatsError> {
+        let addresses = settings
+            .url
+            .split(',')
+            .map(|address| address.trim().parse())
+            .collect::<Result<Vec<async_nats::ServerAddr>, _>>()
+            .map_err(NatsError::Url)?;
+        let mut options = async_nats::ConnectOptions::new()
+            .name("gyre")
+            .connection_timeout(settings.dial_timeout)
+            .event_callback(|event| async move { report(&event) });
+        if let Some(tls) = settings.tls {
+            options = options.require_tls(true).tls_client_config(tls);
+        }
+        let client = options.connect(addresses).await.map_err(NatsError::Connect)?;
+        let echo = client.new_inbox();
+        let mut echoes = subscribe(&client, &echo).await?;
+        let (returned_in, returned) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Some(message) = echoes.next().await {
+                if let Ok(number) = message.payload.as_ref().try_into().map(u64::from_be_bytes) {
+                    returned_in.send_replace(number);
+                }
+            }
+        });
+        Ok(Arc::new(Self { client, echo, sent: AtomicU64::new(0), returned }))
+    }
+
+    /// Whether there is a connection at this moment.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// Sends one message. It has left this process's hands, not arrived, when this returns.
+    ///
+    /// # Errors
+    /// [`NatsError::Disconnected`]: nothing is kept for later, so that nobody takes a lost message for a sent
+    /// one; [`NatsError::Publish`].
+    pub async fn publish(&self, subject: String, payload: Bytes) -> Result<(), NatsError> {
+        if !self.is_connected() {
+            return Err(NatsError::Disconnected);
+        }
+        let sent = self.client.publish(subject.clone(), payload).await;
+        sent.map_err(|source| NatsError::Publish { subject, source })
+    }
+
+    /// Subscribes to a subject. The subscription ends when what is returned is dropped.
+    ///
+    /// # Errors
+    /// [`NatsError::Subscribe`].
+    pub async fn subscribe(&self, subject: &str) -> Result<async_nats::Subscriber, NatsError> {
+        subscribe(&self.client, subject).await
+    }
+
+    /// Waits until the server has processed what was sent before. Without a connection there is nothing to wait
+    /// for: subscriptions are made anew when it is back.
+    ///
+    /// # Errors
+    /// [`NatsError::Unconfirmed`], [`NatsError::Publish`].
+    pub async fn confirmed(&self) -> Result<(), NatsError> {
+        if !self.is_connected() {
+            return Ok(());
+        }
+        let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
+        let payload = Bytes::copy_from_slice(&number.to_be_bytes());
+        match self.publish(self.echo.clone(), payload).await {
+            Err(NatsError::Disconnected) => return Ok(()),
+            other => other?,
+        }
+        let mut returned = self.returned.clone();
+        let came_back = returned.wait_for(|returned| *returned >= number);
+        match tokio::time::timeout(CONFIRM_TIMEOUT, came_back).await {
+            Ok(_) => Ok(()),
+            Err(_) if !self.is_connected() => Ok(()),
+            Err(_) => Err(NatsError::Unconfirmed),
+        }
+    }
+}
+
+async fn subscribe(client: &async_nats::Client, subject: &str) -> Result<async_nats::Subscriber, NatsError> {
+    let subscribed = client.subscribe(subject.to_owned()).await;
+    subscribed.map_err(|source| NatsError::Subscribe { subject: subject.to_owned(), source })
+}
+
+fn report(event: &async_nats::Event) {
+    match event {
+        async_nats::Event::Connected => tracing::info!("connected to nats"),
+        async_nats::Event::Disconnected => tracing::warn!("connection to nats is lost"),
+        async_nats::Event::SlowConsumer(subscription) => {
+            tracing::warn!(subscription, "messages from nats are dropped, because they come too fast");
+        }
+        other => tracing::info!(event = %other, "nats"),
+    }
+}

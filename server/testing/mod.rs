@@ -1,0 +1,5 @@
+//! What tests of several rooms need: real servers of others, on free ports and with directories of their own.
+
+mod nats;
+
+pub(crate) use nats::NatsServer;
