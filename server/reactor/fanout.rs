@@ -20,9 +20,7 @@ impl Shard {
         if is_publication {
             channel.last_delivery = Some(self.now.instant);
         }
-        if channel.holding > 0 {
-            channel.held.push(delivery.clone());
-        }
+        channel.hold(delivery);
         let late = self.environment.limits.position_max_lag;
         let too_late = match &delivery.kind {
             Kind::Publication { publication, .. } if !late.is_zero() => {
@@ -54,6 +52,7 @@ impl Shard {
             }
         }
         let Sent { messages, bytes, filtered } = out.sent;
+        self.queued_frames += messages;
         let (frame, message) = telemetry::delivery(&delivery.kind);
         self.metrics.sent(TRANSPORT, frame, messages, bytes);
         self.metrics.broadcast(message, started.elapsed());

@@ -13,15 +13,16 @@ mod delivery;
 mod effects;
 mod fanout;
 mod inbox;
-#[cfg(test)]
-mod isolation_tests;
 mod outbox;
+mod pressure;
 mod reading;
 mod registry;
 mod shard;
 mod socket;
 mod subscribers;
 mod telemetry;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod told;
 mod users;
@@ -31,13 +32,14 @@ pub use backend::{Backend, TokenAuthority};
 pub use connection::{Handshake, Wire};
 pub use inbox::Answered;
 
-use crate::broker::{ClientInfo, Publication, Receiver, StreamPosition};
+use crate::broker::{BrokerError, ClientInfo, MaybeReady, Publication, Receiver, StreamPosition};
 use crate::node::{Connections, Counts, DisconnectUser, RefreshUser, SubscribeUser, UnsubscribeUser};
 use crate::observability::{BrokerMessage, Metrics};
 use crate::seams::Clock;
 use crate::session::{Close, Policy, Settings};
 use delivery::{Delivery, Kind};
 use inbox::{Inbox, Message};
+use pressure::Pressure;
 use registry::Registry;
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -86,6 +88,7 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     environment: arc_swap::ArcSwap<Environment>,
     traffic: Traffic,
+    pressure: Arc<Pressure>,
     metrics: Arc<Metrics>,
 }
 
@@ -127,6 +130,7 @@ impl Reactor {
             clock,
             environment: arc_swap::ArcSwap::from_pointee(environment),
             traffic: Traffic::default(),
+            pressure: Arc::default(),
             metrics,
         });
         let mut inboxes = Vec::with_capacity(shards);
@@ -134,7 +138,7 @@ impl Reactor {
         let mut prepared = Vec::with_capacity(shards);
         for index in 0..shards {
             let poll = mio::Poll::new()?;
-            let inbox = Arc::new(Inbox::new(poll.registry())?);
+            let inbox = Arc::new(Inbox::new(poll.registry(), shared.pressure.clone())?);
             inboxes.push(inbox.clone());
             prepared.push((index, poll, inbox));
         }
@@ -258,9 +262,17 @@ impl Receiver for Reactor {
         self.shared.metrics.received(BrokerMessage::Leave, 1);
         self.deliver(Delivery { channel: channel.clone(), kind: Kind::Leave(info) });
     }
+
+    fn room(&self) -> MaybeReady<()> {
+        self.shared.pressure.relief()
+    }
 }
 
 impl Connections for Reactor {
+    fn room_to_publish(&self) -> MaybeReady<Result<(), BrokerError>> {
+        self.shared.pressure.patient_relief()
+    }
+
     fn subscribe(&self, request: Arc<SubscribeUser>) {
         self.tell_all(|| Message::Subscribe(request.clone()));
     }

@@ -1,0 +1,3 @@
+mod isolation;
+mod pressure;
+mod rig;
