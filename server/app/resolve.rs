@@ -231,8 +231,8 @@ fn verifier(
 /// A token section as the verifier takes it.
 pub fn verifier_options(token: &Token, insecure_skip_signature_verify: bool) -> VerifierOptions {
     VerifierOptions {
-        hmac_secret_key: token.hmac_secret_key.clone(),
-        hmac_previous_secret_key: token.hmac_previous_secret_key.clone(),
+        hmac_secret_key: token.hmac_secret_key.to_string(),
+        hmac_previous_secret_key: token.hmac_previous_secret_key.to_string(),
         hmac_previous_secret_key_valid_until: token.hmac_previous_secret_key_valid_until,
         rsa_public_key: token.rsa_public_key.clone(),
         ecdsa_public_key: token.ecdsa_public_key.clone(),
