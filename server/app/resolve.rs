@@ -116,12 +116,7 @@ fn node_options(config: &Config, raw: &sections::channel::ChannelOptions) -> nod
             "shared_poll" => node::ChannelKind::SharedPoll,
             _ => node::ChannelKind::Stream,
         },
-        data_format: match format {
-            "json" => node::DataFormat::Json,
-            "json_object" => node::DataFormat::JsonObject,
-            "binary" => node::DataFormat::Binary,
-            _ => node::DataFormat::NotEmpty,
-        },
+        data_format: node::DataFormat::parse(format).unwrap_or_default(),
         history_size: raw.history_size as u64,
         history_ttl: raw.history_ttl.to_std(),
         history_meta_ttl: if own_ttl.is_zero() { config.channel.history_meta_ttl.to_std() } else { own_ttl },
