@@ -1,5 +1,6 @@
 //! What other threads tell a shard.
 
+use super::body::Pipe;
 use super::connection::{Handshake, Key};
 use super::delivery::Delivery;
 use super::pressure::{Load, Pressure};
@@ -25,6 +26,9 @@ pub struct Answered {
 pub(super) enum Message {
     Accept(TcpStream, Box<Handshake>),
     AcceptTls(TcpStream, Box<rustls::ServerConnection>, Box<Handshake>),
+    AcceptBody(Arc<Pipe>, Box<Handshake>),
+    /// Something happened at the other end of a pipe.
+    Stirred(Key),
     Deliver(Arc<Delivery>),
     Answer(Box<Answered>),
     /// The runtime panicked while it looked for an answer for this connection.

@@ -7,7 +7,7 @@ use super::pressure::Load;
 use super::subscribers::Channels;
 use super::timers::Timers;
 use super::{Environment, Shared};
-use crate::observability::{ShardMetrics, Transport};
+use crate::observability::ShardMetrics;
 use crate::seams::Now;
 use crate::session::{self, Close, Effect, Session};
 use crate::transport::websocket::deflate::Inflater;
@@ -72,9 +72,6 @@ pub(super) struct Shard {
     pub(super) stopping: bool,
     pub(super) metrics: Arc<ShardMetrics>,
 }
-
-/// What metrics call the transport; the others come through the same shards later.
-pub(super) const TRANSPORT: Transport = Transport::WebSocket;
 
 impl Shard {
     pub(super) fn new(
