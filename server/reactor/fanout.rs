@@ -51,11 +51,7 @@ impl Shard {
                 Reached::Behind => self.behind.push((subscriber.key, channel.name.clone())),
             }
         }
-<<<<<<< HEAD
-        let Sent { messages, bytes, filtered } = out.sent;
-        self.queued_frames += messages;
-=======
->>>>>>> transport
+        self.queued_frames += out.sent.messages();
         let (frame, message) = telemetry::delivery(&delivery.kind);
         out.sent.count(frame, &self.metrics);
         self.metrics.broadcast(message, started.elapsed());
@@ -131,6 +127,10 @@ struct Sent {
 }
 
 impl Sent {
+    fn messages(&self) -> u64 {
+        self.traffic.iter().map(|(messages, _)| messages).sum()
+    }
+
     fn count(&self, frame: observability::Frame, metrics: &ShardMetrics) {
         for (transport, (messages, bytes)) in Transport::ALL.iter().zip(self.traffic) {
             if messages > 0 {

@@ -16,14 +16,13 @@ mod delivery;
 mod effects;
 mod fanout;
 mod inbox;
-<<<<<<< HEAD
-=======
 #[cfg(test)]
 mod isolation_tests;
 mod link;
->>>>>>> transport
 mod outbox;
 mod pressure;
+#[cfg(test)]
+mod pressure_tests;
 mod reading;
 mod registry;
 #[cfg(test)]
@@ -32,8 +31,6 @@ mod shard;
 mod socket;
 mod subscribers;
 mod telemetry;
-#[cfg(test)]
-mod tests;
 mod timers;
 mod told;
 mod tunnel;

@@ -10,51 +10,31 @@ use crate::broker::StreamPosition;
 use crate::node::Target;
 use crate::session::{self, Close, Session};
 
-<<<<<<< HEAD
+/// Messages handled before timers and peers get their turn, however busy publishers are.
+const MESSAGES_PER_TURN: usize = 4096;
+
 /// Frames that deliveries queue before connections are flushed. Publishers that are faster than a shard would
 /// otherwise keep it from ever writing, and peers that read well would be closed as slow.
 const FRAMES_PER_TURN: u64 = 32 * 1024;
-=======
-/// Messages handled before timers and peers get their turn, however busy publishers are.
-const MESSAGES_PER_TURN: usize = 4096;
->>>>>>> transport
 
 impl Shard {
     /// Does what was told, until nothing is left or enough is queued to be flushed first.
     pub(super) fn drain_inbox(&mut self) {
-<<<<<<< HEAD
         let enough = self.queued_frames + FRAMES_PER_TURN;
         // Even when enough is left to do: the inbox learns how much that is.
         self.take_messages();
-        while self.queued_frames < enough {
+        for _ in 0..MESSAGES_PER_TURN {
+            if self.queued_frames >= enough {
+                break;
+            }
             let Some(message) = self.next_message() else { break };
             let key = match &message {
                 Message::Answer(answered) => Some(answered.key),
-                Message::Unanswered(key) => Some(*key),
+                Message::Unanswered(key) | Message::Stirred(key) => Some(*key),
                 _ => None,
             };
             self.isolated(key, |shard| shard.on_message(message));
             self.tell_behind();
-=======
-        let mut handled = 0;
-        while handled < MESSAGES_PER_TURN {
-            self.take_messages();
-            if self.backlog.is_empty() {
-                break;
-            }
-            while handled < MESSAGES_PER_TURN
-                && let Some(message) = self.backlog.pop_front()
-            {
-                handled += 1;
-                let key = match &message {
-                    Message::Answer(answered) => Some(answered.key),
-                    Message::Stirred(key) => Some(*key),
-                    _ => None,
-                };
-                self.isolated(key, |shard| shard.on_message(message));
-                self.tell_behind();
-            }
->>>>>>> transport
         }
         self.tell_failing();
     }

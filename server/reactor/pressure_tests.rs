@@ -1,20 +1,17 @@
 //! Publishers that are faster than a shard wait before they publish.
 
-use super::rig::{self, answer, dial, send};
-use crate::broker::{MaybeReady, Publication, PublishOptions, Receiver, StreamPosition};
+use super::backend::settle;
+use super::pressure::Pressure;
+use super::rig::{self, Generous, answer, dial, runtime, send};
+use super::{Reactor, TokenAuthority};
+use crate::broker::{MaybeReady, Publication, Receiver, StreamPosition};
 use crate::node::Connections;
-use crate::reactor::backend::settle;
-use crate::reactor::{Reactor, TokenAuthority};
 use crate::seams::UnixMillis;
-use crate::session::{
-    AuthError, ConnectClaims, Grant, Overrides, Policy, SubscribeAsk, SubscribeClaims, SubscribeDecision,
-};
+use crate::session::{AuthError, ConnectClaims, SubscribeClaims};
 use bytes::Bytes;
-use gyre_proto::codes::ClientErrorCode;
 use parking_lot::{Condvar, Mutex};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Keeps whoever verifies the token `stall` waiting for as long as a test wants: the thread of a shard.
 #[derive(Default)]
@@ -64,36 +61,6 @@ impl TokenAuthority for Staller {
     }
 }
 
-/// Allows everything.
-struct Open;
-
-impl Policy for Open {
-    fn subscribe(&self, _: &SubscribeAsk<'_>) -> Result<SubscribeDecision, ClientErrorCode> {
-        Ok(SubscribeDecision::Granted(Box::default()))
-    }
-    fn token_grant(&self, _: &SubscribeAsk<'_>, _: &SubscribeClaims) -> Result<Grant, ClientErrorCode> {
-        Ok(Grant::default())
-    }
-    fn server_grant(&self, _: &str, _: &Overrides) -> Result<Grant, ClientErrorCode> {
-        Ok(Grant::default())
-    }
-    fn connect_grant(&self, _: &str, _: &str) -> Result<Option<Grant>, ClientErrorCode> {
-        Ok(Some(Grant::default()))
-    }
-    fn personal_channel(&self, _: &str, user: &str) -> String {
-        user.to_owned()
-    }
-    fn publish(&self, _: &str, _: &str, _: bool, _: &[u8]) -> Result<PublishOptions, ClientErrorCode> {
-        Ok(PublishOptions::default())
-    }
-    fn presence(&self, _: &str, _: &str, _: bool) -> Result<(), ClientErrorCode> {
-        Ok(())
-    }
-    fn history(&self, _: &str, _: &str, _: bool) -> Result<Duration, ClientErrorCode> {
-        Ok(Duration::ZERO)
-    }
-}
-
 /// Publishes without waiting while there is room; returns how many went.
 fn publish_until_held_back(reactor: &Reactor, data: &Bytes) -> usize {
     let mut published = 0;
@@ -113,7 +80,7 @@ fn publish(reactor: &Reactor, data: Bytes) {
 fn stalled(runtime: &tokio::runtime::Runtime) -> (Arc<Reactor>, Arc<Staller>, [TcpStream; 2]) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let staller = Arc::new(Staller::default());
-    let reactor = rig::reactor(runtime, Box::new(Open), staller.clone());
+    let (reactor, _) = rig::reactor(runtime, rig::environment(Box::new(Generous)), staller.clone());
     let mut subscriber = dial(&reactor, &listener);
     send(&mut subscriber, r#"{"id":1,"connect":{"token":"good"}}"#);
     assert!(answer(&mut subscriber).unwrap().contains("\"connect\""));
@@ -123,10 +90,6 @@ fn stalled(runtime: &tokio::runtime::Runtime) -> (Arc<Reactor>, Arc<Staller>, [T
     send(&mut stalling, r#"{"id":1,"connect":{"token":"stall"}}"#);
     staller.wait_for(Phase::Stalled);
     (reactor, staller, [subscriber, stalling])
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
 #[test]
@@ -169,7 +132,7 @@ fn a_client_that_publishes_waits_like_everyone() {
     let runtime = runtime();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let staller = Arc::new(Staller::default());
-    let reactor = rig::reactor(&runtime, Box::new(Open), staller.clone());
+    let (reactor, _) = rig::reactor(&runtime, rig::environment(Box::new(Generous)), staller.clone());
     let mut publisher = dial(&reactor, &listener);
     send(&mut publisher, r#"{"id":1,"connect":{"token":"good"}}"#);
     assert!(answer(&mut publisher).unwrap().contains("\"connect\""));
@@ -191,7 +154,7 @@ fn a_client_that_publishes_waits_like_everyone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_publisher_does_not_wait_for_ever() {
-    let pressure = Arc::new(crate::reactor::pressure::Pressure::default());
+    let pressure = Arc::new(Pressure::default());
     pressure.rise();
     let error = pressure.patient_relief().await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap();

@@ -1,3 +1,0 @@
-mod isolation;
-mod pressure;
-mod rig;
