@@ -46,6 +46,19 @@ pub fn connect_request(request: &[u8]) -> Result<client::ConnectRequest, Malform
     client::ConnectRequest::decode_json_prefix(request).map(|(request, _)| request).map_err(|_| Malformed)
 }
 
+/// Reads a message that is one command and nothing else.
+///
+/// # Errors
+/// [`Malformed`] when it is none.
+pub fn single_command(message: &[u8], encoding: Encoding) -> Result<client::Command, Malformed> {
+    match encoding {
+        Encoding::Json => {
+            client::Command::decode_json_prefix(message).map(|(command, _)| command).map_err(|_| Malformed)
+        }
+        Encoding::Protobuf => client::Command::decode(message).map_err(|_| Malformed),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

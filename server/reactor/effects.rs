@@ -3,7 +3,7 @@
 use super::backend::settle;
 use super::connection::{Key, Phase};
 use super::inbox::{Answered, Message};
-use super::shard::{LINGER, Shard, TRANSPORT};
+use super::shard::{LINGER, Shard};
 use super::telemetry;
 use crate::broker::{HistoryFilter, MaybeReady};
 use crate::observability::{Action, BrokerMessage, Frame};
@@ -52,7 +52,11 @@ impl Shard {
                 Effect::CheckPosition(channel, delay) => self.check_position(channel, delay),
                 Effect::Register => self.register(key),
                 Effect::Forget => self.forget(key),
-                Effect::PongReceived(took) => self.metrics.ping(TRANSPORT, took),
+                Effect::PongReceived(took) => {
+                    if let Some(name) = self.connection(key).map(|connection| connection.name) {
+                        self.metrics.ping(name, took);
+                    }
+                }
                 Effect::Refuse => self.linger(key),
                 Effect::Close(close) => self.close(key, close),
             }
@@ -220,21 +224,19 @@ impl Shard {
     }
 
     fn register(&mut self, key: Key) {
-        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else {
-            return;
-        };
+        let Some(connection) = self.connection(key) else { return };
+        let (user, name) = (connection.session.user().clone(), connection.name);
         self.shared.users.enter(&user);
-        self.metrics.connection_accepted(TRANSPORT);
+        self.metrics.connection_accepted(name);
         self.metrics.action(Action::AddClient);
         self.users.entry(user).or_default().push(key);
     }
 
     fn forget(&mut self, key: Key) {
-        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else {
-            return;
-        };
+        let Some(connection) = self.connection(key) else { return };
+        let (user, name) = (connection.session.user().clone(), connection.name);
         self.shared.users.leave(&user);
-        self.metrics.connection_ended(TRANSPORT);
+        self.metrics.connection_ended(name);
         self.metrics.action(Action::RemoveClient);
         if let Some(keys) = self.users.get_mut(&user) {
             keys.retain(|other| *other != key);
@@ -244,10 +246,11 @@ impl Shard {
         }
     }
 
-    /// Lets the peer close: the session accepts nothing more, but no code is due.
+    /// Lets the peer close: the session accepts nothing more, but no code is due. On transports without a close
+    /// frame the connection stays until it is stale, as upstream does it.
     fn linger(&mut self, key: Key) {
         let deadline = self.now.instant + LINGER;
-        if let Some(connection) = self.connection(key) {
+        if let Some(connection) = self.connection(key).filter(|connection| connection.close_frame) {
             connection.phase = Phase::Lingering;
             connection.awaits_close = true;
             connection.deadline = Some(deadline);
@@ -264,20 +267,35 @@ impl Shard {
         if code == DisconnectCode::ConnectionClosed as i32 as u32 {
             return self.remove(key);
         }
-        if code == DisconnectCode::Slow as i32 as u32 {
+        let slow = code == DisconnectCode::Slow as i32 as u32;
+        if slow {
             connection.outbox.discard();
         }
-        let metrics = &self.shared.metrics;
-        metrics.server_disconnect(code);
-        metrics.outgoing_close(TRANSPORT, code);
-        let Some(connection) = self.connection(key) else { return };
-        connection.phase = Phase::Lingering;
+        connection.phase = if connection.close_frame { Phase::Lingering } else { Phase::Finishing };
         connection.deadline = Some(deadline);
         connection.too_slow = false;
-        if let Ok(code) = u16::try_from(code)
-            && let Some(frame) = frame::close_frame(code, &close.reason)
-        {
-            self.send(key, Rc::from(frame));
+        connection.link.set_close(&close);
+        let (wire, name) = (connection.wire, connection.name);
+        let (disconnect_push, close_frame) = (connection.disconnect_push, connection.close_frame);
+        if slow && !close_frame {
+            // What was discarded cannot be told apart from what was sent, so the end must not look complete.
+            connection.link.abort();
+        }
+        self.shared.metrics.server_disconnect(code);
+        if disconnect_push && !slow {
+            let disconnect = client::Disconnect { code, reason: close.reason.to_string(), reconnect: false };
+            let push = client::Push { disconnect: Some(Box::new(disconnect)), ..Default::default() };
+            if let Some(encoded) = self.encoder.frame_push(push, wire) {
+                self.send_encoded(key, encoded, Frame::PushDisconnect);
+            }
+        }
+        if close_frame {
+            self.shared.metrics.outgoing_close(name, code);
+            if let Ok(code) = u16::try_from(code)
+                && let Some(frame) = frame::close_frame(code, &close.reason)
+            {
+                self.send(key, Rc::from(frame));
+            }
         }
         self.mark_dirty(key);
     }

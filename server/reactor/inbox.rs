@@ -1,5 +1,6 @@
 //! What other threads tell a shard.
 
+use super::body::Pipe;
 use super::connection::{Handshake, Key};
 use super::delivery::Delivery;
 use crate::broker::StreamPosition;
@@ -24,6 +25,9 @@ pub struct Answered {
 pub(super) enum Message {
     Accept(TcpStream, Box<Handshake>),
     AcceptTls(TcpStream, Box<rustls::ServerConnection>, Box<Handshake>),
+    AcceptBody(Arc<Pipe>, Box<Handshake>),
+    /// Something happened at the other end of a pipe.
+    Stirred(Key),
     Deliver(Arc<Delivery>),
     Answer(Box<Answered>),
     /// The top of a channel's stream, asked for by a position check.

@@ -1,20 +1,18 @@
 //! A panic that one connection causes ends that connection and no other.
 
-use super::{Backend, Environment, Handshake, Limits, Reactor, TokenAuthority, Wire};
-use crate::broker::{MaybeReady, MemoryBroker, PublishOptions, Receiver};
-use crate::observability::{Metrics, MetricsSettings};
-use crate::presence::MemoryPresence;
-use crate::seams::{SystemClock, UnixMillis};
+use super::rig::{self, runtime};
+use super::{Handshake, Reactor, TokenAuthority, Wire};
+use crate::broker::{MaybeReady, PublishOptions};
+use crate::observability::Transport;
+use crate::seams::UnixMillis;
 use crate::session::{
-    AuthError, ConnectClaims, Grant, Origin, Overrides, Policy, Settings, SubscribeAsk, SubscribeClaims,
-    SubscribeDecision, Transport,
+    AuthError, ConnectClaims, Grant, Overrides, Policy, SubscribeAsk, SubscribeClaims, SubscribeDecision,
 };
 use gyre_proto::codes::ClientErrorCode;
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Knows every token but one, which makes it panic.
@@ -72,86 +70,12 @@ impl Policy for Panicking {
     }
 }
 
-fn environment() -> Environment {
-    let long = Duration::from_secs(60);
-    Environment {
-        settings: Settings {
-            version: "test".into(),
-            node: "node".into(),
-            ping_interval: long,
-            pong_timeout: long,
-            stale_close_delay: long,
-            expired_close_delay: long,
-            expired_sub_close_delay: long,
-            presence_update_interval: long,
-            position_check_delay: long,
-            channel_limit: 8,
-            channel_max_length: 255,
-            user_connection_limit: 0,
-            include_server_time: false,
-            history_limit: 10,
-            recovery_limit: 10,
-            insecure: false,
-            allow_anonymous_without_token: false,
-            disallow_anonymous_tokens: false,
-            personal_channel: None,
-            rpc_ping: None,
-            unidirectional_closes: BTreeMap::new(),
-        },
-        policy: Box::new(Panicking),
-        limits: Limits {
-            queue_max_size: 1 << 20,
-            outbound_budget: 1 << 20,
-            write_timeout: long,
-            message_size: 1 << 16,
-            inflated_size: 1 << 16,
-            compression_min_size: 0,
-            compression_level: 1,
-            position_max_lag: Duration::ZERO,
-        },
-    }
-}
-
-/// A reactor with one shard, which all connections share.
-fn reactor(runtime: &tokio::runtime::Runtime) -> Arc<Reactor> {
-    struct Nowhere;
-    impl Receiver for Nowhere {
-        fn publication(
-            &self,
-            _: &Arc<str>,
-            _: Arc<crate::broker::Publication>,
-            _: crate::broker::StreamPosition,
-            _: bool,
-            _: Option<Arc<crate::broker::Publication>>,
-        ) {
-        }
-        fn join(&self, _: &Arc<str>, _: Arc<crate::broker::ClientInfo>) {}
-        fn leave(&self, _: &Arc<str>, _: Arc<crate::broker::ClientInfo>) {}
-    }
-    let clock = Arc::new(SystemClock);
-    let settings = MetricsSettings {
-        version: "test".to_owned(),
-        native_histograms: false,
-        recovered_publications: false,
-    };
-    let metrics = Arc::new(Metrics::new(settings, std::time::Instant::now()));
-    let backend = Backend {
-        metrics: metrics.clone(),
-        broker: Arc::new(MemoryBroker::new(Arc::new(Nowhere), clock.clone())),
-        presence: Arc::new(MemoryPresence::new()),
-        tokens: Arc::new(Brittle),
-        connections: Arc::new(OnceLock::new()),
-    };
-    Reactor::new(1, environment(), backend, clock, metrics, runtime.handle().clone()).unwrap()
-}
-
 fn dial(reactor: &Reactor, listener: &TcpListener) -> TcpStream {
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let (server, _) = listener.accept().unwrap();
     server.set_nonblocking(true).unwrap();
-    let (wire, transport, origin) = (Wire::default(), Transport::default(), Origin::default());
-    reactor.accept(server, Handshake { wire, transport, origin, early: Vec::new() });
+    reactor.accept(server, Handshake::new(Transport::WebSocket, Wire::default()));
     client
 }
 
@@ -178,9 +102,9 @@ fn answer(stream: &mut TcpStream) -> Option<String> {
 
 #[test]
 fn a_panic_ends_the_connection_that_caused_it_and_no_other() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let runtime = runtime();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let reactor = reactor(&runtime);
+    let (reactor, _) = rig::reactor(&runtime, rig::environment(Box::new(Panicking)), Arc::new(Brittle));
     let mut witness = dial(&reactor, &listener);
     send(&mut witness, r#"{"id":1,"connect":{"token":"witness"}}"#);
     assert!(answer(&mut witness).unwrap().contains("\"connect\""));

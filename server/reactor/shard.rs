@@ -6,7 +6,7 @@ use super::inbox::{Inbox, Message, WAKE};
 use super::subscribers::Channels;
 use super::timers::Timers;
 use super::{Environment, Shared};
-use crate::observability::{ShardMetrics, Transport};
+use crate::observability::ShardMetrics;
 use crate::seams::Now;
 use crate::session::{self, Close, Effect, Session};
 use crate::transport::websocket::deflate::Inflater;
@@ -67,9 +67,6 @@ pub(super) struct Shard {
     pub(super) stopping: bool,
     pub(super) metrics: Arc<ShardMetrics>,
 }
-
-/// What metrics call the transport; the others come through the same shards later.
-pub(super) const TRANSPORT: Transport = Transport::WebSocket;
 
 impl Shard {
     pub(super) fn new(

@@ -3,22 +3,31 @@
 use super::connection::Key;
 use super::delivery::Encoder;
 use super::inbox::Message;
+use super::link::Link;
 use super::shard::Shard;
 use super::socket::Socket;
 use crate::broker::StreamPosition;
 use crate::node::Target;
 use crate::session::{self, Close, Session};
 
+/// Messages handled before timers and peers get their turn, however busy publishers are.
+const MESSAGES_PER_TURN: usize = 4096;
+
 impl Shard {
     pub(super) fn drain_inbox(&mut self) {
-        loop {
+        let mut handled = 0;
+        while handled < MESSAGES_PER_TURN {
             self.take_messages();
             if self.backlog.is_empty() {
                 break;
             }
-            while let Some(message) = self.backlog.pop_front() {
+            while handled < MESSAGES_PER_TURN
+                && let Some(message) = self.backlog.pop_front()
+            {
+                handled += 1;
                 let key = match &message {
                     Message::Answer(answered) => Some(answered.key),
+                    Message::Stirred(key) => Some(*key),
                     _ => None,
                 };
                 self.isolated(key, |shard| shard.on_message(message));
@@ -47,8 +56,13 @@ impl Shard {
                         self.deliver(&delivery);
                     }
                 }
-                // A new connection has no part in what was published before it.
-                Some(Message::Accept(..) | Message::AcceptTls(..)) => at += 1,
+                // A new connection has no part in what was published before it, nor has a command of another.
+                Some(
+                    Message::Accept(..)
+                    | Message::AcceptTls(..)
+                    | Message::AcceptBody(..)
+                    | Message::Stirred(_),
+                ) => at += 1,
                 _ => return,
             }
         }
@@ -58,11 +72,15 @@ impl Shard {
         match message {
             Message::Deliver(delivery) => self.deliver(&delivery),
             Message::Accept(socket, handshake) => {
-                self.accept(Socket::Plain(mio::net::TcpStream::from_std(socket)), *handshake);
+                let socket = Socket::Plain(mio::net::TcpStream::from_std(socket));
+                self.accept(Link::Socket(socket), *handshake);
             }
             Message::AcceptTls(socket, tls, handshake) => {
-                self.accept(Socket::tls(mio::net::TcpStream::from_std(socket), tls), *handshake);
+                let socket = Socket::tls(mio::net::TcpStream::from_std(socket), tls);
+                self.accept(Link::Socket(socket), *handshake);
             }
+            Message::AcceptBody(pipe, handshake) => self.accept(Link::Body(pipe), *handshake),
+            Message::Stirred(key) => self.on_stirred(key),
             Message::Answer(answered) => self.on_answer(*answered),
             Message::Top(channel, position) => self.on_top(&channel, &position),
             Message::Subscribe(request) => {
