@@ -7,10 +7,12 @@ use crate::channel::{ChannelOptions, NamespaceError, Namespaces, Syntax};
 use crate::config::sections::client::Token;
 use crate::config::{Config, sections};
 use crate::node;
-use crate::reactor::{Environment, Limits};
+use crate::observability::Transport;
+use crate::reactor::{Environment, Limits, TransportLimits};
 use crate::session::{Close, PersonalChannel, Settings};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes that may wait for slow peers of one shard; beyond it, peers that do not read are closed first.
 const OUTBOUND_BUDGET: usize = 512 << 20;
@@ -116,12 +118,7 @@ fn node_options(config: &Config, raw: &sections::channel::ChannelOptions) -> nod
             "shared_poll" => node::ChannelKind::SharedPoll,
             _ => node::ChannelKind::Stream,
         },
-        data_format: match format {
-            "json" => node::DataFormat::Json,
-            "json_object" => node::DataFormat::JsonObject,
-            "binary" => node::DataFormat::Binary,
-            _ => node::DataFormat::NotEmpty,
-        },
+        data_format: node::DataFormat::parse(format).unwrap_or_default(),
         history_size: raw.history_size as u64,
         history_ttl: raw.history_ttl.to_std(),
         history_meta_ttl: if own_ttl.is_zero() { config.channel.history_meta_ttl.to_std() } else { own_ttl },
@@ -165,17 +162,10 @@ pub fn environment(config: &Config, namespaces: Arc<Namespaces>, node: &str) -> 
         rpc_ping: config.rpc.ping.enabled.then(|| config.rpc.ping.method.clone()),
         unidirectional_closes: unidirectional_closes(config),
     };
-    let message_size = usize::try_from(websocket.message_size_limit).unwrap_or(UNLIMITED);
-    let inflated_size = match websocket.decompressed_message_size_limit {
-        0 => message_size.saturating_mul(10),
-        own => usize::try_from(own).unwrap_or(UNLIMITED),
-    };
     let limits = Limits {
         queue_max_size: client.queue_max_size,
         outbound_budget: OUTBOUND_BUDGET,
-        write_timeout: websocket.write_timeout.to_std(),
-        message_size,
-        inflated_size,
+        transports: transport_limits(config),
         compression_min_size: websocket.compression_min_size,
         compression_level: websocket.compression_level as u32,
         position_max_lag: client.channel_position_max_time_lag.to_std(),
@@ -183,6 +173,28 @@ pub fn environment(config: &Config, namespaces: Arc<Namespaces>, node: &str) -> 
     let history_meta_ttl = config.channel.history_meta_ttl.to_std();
     let policy = NamespacePolicy { namespaces, insecure: client.insecure, history_meta_ttl };
     Environment { settings, policy: Box::new(policy), limits }
+}
+
+/// Time one write to a streamed HTTP response or WebTransport stream may be stuck.
+///
+/// Source: row TRC-7 of the protocol.
+const STREAM_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+
+fn transport_limits(config: &Config) -> [TransportLimits; Transport::COUNT] {
+    let streamed = TransportLimits { write_timeout: STREAM_WRITE_TIMEOUT, message_size: 0, inflated_size: 0 };
+    let mut limits = [streamed; Transport::COUNT];
+    limits[Transport::WebSocket as usize] = websocket_limits(&config.websocket.frames);
+    limits[Transport::UniWebSocket as usize] = websocket_limits(&config.uni_websocket.frames);
+    limits
+}
+
+fn websocket_limits(section: &sections::transports::WebSocketFrames) -> TransportLimits {
+    let message_size = usize::try_from(section.message_size_limit).unwrap_or(UNLIMITED);
+    let inflated_size = match section.decompressed_message_size_limit {
+        0 => message_size.saturating_mul(10),
+        own => usize::try_from(own).unwrap_or(UNLIMITED),
+    };
+    TransportLimits { write_timeout: section.write_timeout.to_std(), message_size, inflated_size }
 }
 
 /// What connect errors become on unidirectional transports, as configured.
@@ -231,8 +243,8 @@ fn verifier(
 /// A token section as the verifier takes it.
 pub fn verifier_options(token: &Token, insecure_skip_signature_verify: bool) -> VerifierOptions {
     VerifierOptions {
-        hmac_secret_key: token.hmac_secret_key.clone(),
-        hmac_previous_secret_key: token.hmac_previous_secret_key.clone(),
+        hmac_secret_key: token.hmac_secret_key.to_string(),
+        hmac_previous_secret_key: token.hmac_previous_secret_key.to_string(),
         hmac_previous_secret_key_valid_until: token.hmac_previous_secret_key_valid_until,
         rsa_public_key: token.rsa_public_key.clone(),
         ecdsa_public_key: token.ecdsa_public_key.clone(),

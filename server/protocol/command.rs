@@ -7,7 +7,7 @@ use prost::Message;
 
 /// A frame does not hold what it should (disconnect 3501).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("frame does not start with a command")]
+#[error("frame does not start with what it should hold")]
 pub struct Malformed;
 
 /// Reads the command at the start of `frame` and returns it with the bytes it took, its separator included.
@@ -34,6 +34,28 @@ pub fn next_command(frame: &[u8], encoding: Encoding) -> Result<(client::Command
             let command = client::Command::decode(&rest[..length]).map_err(|_| Malformed)?;
             Ok((command, start + length))
         }
+    }
+}
+
+/// Reads the request a unidirectional connection begins with. `null` is an empty request; what follows the first
+/// value is ignored.
+///
+/// # Errors
+/// [`Malformed`] when it is none.
+pub fn connect_request(request: &[u8]) -> Result<client::ConnectRequest, Malformed> {
+    client::ConnectRequest::decode_json_prefix(request).map(|(request, _)| request).map_err(|_| Malformed)
+}
+
+/// Reads a message that is one command and nothing else.
+///
+/// # Errors
+/// [`Malformed`] when it is none.
+pub fn single_command(message: &[u8], encoding: Encoding) -> Result<client::Command, Malformed> {
+    match encoding {
+        Encoding::Json => {
+            client::Command::decode_json_prefix(message).map(|(command, _)| command).map_err(|_| Malformed)
+        }
+        Encoding::Protobuf => client::Command::decode(message).map_err(|_| Malformed),
     }
 }
 
@@ -70,5 +92,15 @@ mod tests {
         assert_eq!(ids(&[0], Encoding::Protobuf), Ok(vec![0]));
         assert_eq!(ids(&[5, 8], Encoding::Protobuf), Err(Malformed));
         assert_eq!(ids(&[0xFF, 0xFF, 0xFF, 0xFF, 0x7F, 8], Encoding::Protobuf), Err(Malformed));
+    }
+
+    #[test]
+    fn connect_requests_are_one_value() {
+        assert_eq!(connect_request(b"null"), Ok(client::ConnectRequest::default()));
+        assert_eq!(connect_request(b" {} {"), Ok(client::ConnectRequest::default()));
+        assert_eq!(connect_request(b"{\"Name\":\"x\"}").map(|request| request.name), Ok("x".to_owned()));
+        for malformed in [&b""[..], b"{", b"[]", b"1", b"\"x\""] {
+            assert_eq!(connect_request(malformed), Err(Malformed));
+        }
     }
 }

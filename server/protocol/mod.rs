@@ -7,6 +7,6 @@ pub mod delta;
 mod encode;
 mod publication;
 
-pub use command::{Malformed, next_command};
+pub use command::{Malformed, connect_request, next_command, single_command};
 pub use encode::{Encoding, NotJson, encode_ping, encode_push, encode_reply};
 pub use publication::{Form, client_publication, delta_publications, patch, text_payload};

@@ -1,12 +1,14 @@
-//! One connection: its socket, its session, and what is unfinished in either direction.
+//! One connection: its link, its session, and what is unfinished in either direction.
 
+use super::link::Link;
 use super::outbox::Outbox;
-use super::socket::Socket;
 use super::subscribers::{ChannelIndex, Place};
-use crate::observability::Frame;
+use crate::observability::{Frame, Transport as TransportName};
 use crate::protocol::Encoding;
 use crate::session::{Origin, Session, Transport};
+use crate::transport::framing::Framing;
 use crate::transport::websocket::assembler::Partial;
+use gyre_proto::client;
 use smallvec::SmallVec;
 use std::time::{Duration, Instant};
 
@@ -26,19 +28,52 @@ pub struct Wire {
     pub unidirectional: bool,
     /// permessage-deflate was negotiated.
     pub compression: bool,
+    /// How messages are told apart.
+    pub framing: Framing,
 }
 
 /// What the handshake settled.
 #[derive(Clone, Debug)]
 pub struct Handshake {
+    /// What metrics call the transport; limits are by it too.
+    pub name: TransportName,
     /// How messages look.
     pub wire: Wire,
     /// How the transport behaves.
     pub transport: Transport,
     /// What the HTTP request says about the user.
     pub origin: Origin,
-    /// Bytes that arrived behind the handshake.
-    pub early: Vec<u8>,
+    /// What the peer sent already: bytes behind the handshake, or with other framings than WebSocket the first
+    /// frame, which counts even when it is empty.
+    pub early: Option<Vec<u8>>,
+    /// The connect request of a unidirectional connection, when it came with the handshake.
+    pub connect: Option<Box<client::ConnectRequest>>,
+    /// The last message says why the server ends the connection.
+    pub disconnect_push: bool,
+    /// A close frame says why the server ends the connection, and the peer is given time to answer it.
+    pub close_frame: bool,
+}
+
+impl Handshake {
+    /// A handshake as it is for most connections of `wire`: with a disconnect push unless a close frame says the
+    /// same, by nobody in particular, with nothing that came early.
+    pub fn new(name: TransportName, wire: Wire) -> Self {
+        let close_frame = wire.framing == Framing::WebSocket;
+        Self {
+            name,
+            wire,
+            transport: Transport {
+                unidirectional: wire.unidirectional,
+                text_payloads: wire.encoding == Encoding::Json,
+                ..Transport::default()
+            },
+            origin: Origin::default(),
+            early: None,
+            connect: None,
+            disconnect_push: wire.unidirectional || !close_frame,
+            close_frame,
+        }
+    }
 }
 
 /// How far the end of a connection has come.
@@ -49,7 +84,7 @@ pub(super) enum Phase {
     /// The connect command was refused, or a close frame is on its way: what the peer sends is dropped
     /// until it closes.
     Lingering,
-    /// The peer closed; what waits is written, then the socket goes.
+    /// What waits is written, then the link goes.
     Finishing,
 }
 
@@ -65,14 +100,17 @@ pub(super) struct NativePing {
 
 pub(super) struct Connection {
     pub(super) key: Key,
-    pub(super) socket: Socket,
+    pub(super) link: Link,
     pub(super) wire: Wire,
+    pub(super) name: TransportName,
+    pub(super) disconnect_push: bool,
+    pub(super) close_frame: bool,
     pub(super) phase: Phase,
     /// It is in the list of connections to flush.
     pub(super) dirty: bool,
     /// It is in the list of connections to read again.
     pub(super) starved: bool,
-    /// The event queue reports when it becomes writable.
+    /// It is reported when it becomes writable.
     pub(super) blocked: bool,
     /// Bytes of the outbox that are part of the shard's sum of waiting bytes.
     pub(super) counted: usize,
@@ -88,7 +126,7 @@ pub(super) struct Connection {
     pub(super) partial: Option<Box<Partial>>,
     /// Commands that wait until the session is no longer busy, each as one frame.
     pub(super) held: Option<Box<HeldCommands>>,
-    /// When the socket must have moved, or the end must have come.
+    /// When the link must have moved, or the end must have come.
     pub(super) deadline: Option<Instant>,
     /// The command that is being answered, and since when.
     pub(super) running: Option<(Frame, Instant)>,

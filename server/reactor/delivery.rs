@@ -1,17 +1,18 @@
 //! One thing for all subscribers of a channel, and its encoded forms.
 
 use super::connection::Wire;
+use super::pressure::Load;
 use crate::broker::{ClientInfo, Publication, StreamPosition};
 use crate::protocol::{self, Form, encode_push};
+use crate::transport::framing::HEADROOM;
 use crate::transport::websocket::deflate::Deflater;
-use crate::transport::websocket::frame::{self, Opcode};
 use bytes::Bytes;
 use gyre_proto::client;
 use smallvec::SmallVec;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// A message as it goes to the socket, shared by all connections of one shard that get the same bytes.
+/// A message as it goes to the peer, shared by all connections of one shard that get the same bytes.
 pub(super) type Frame = Rc<[u8]>;
 
 /// A frame, and how long the message in it is before framing and compression.
@@ -36,6 +37,17 @@ pub(super) enum Kind {
     },
     Join(Arc<ClientInfo>),
     Leave(Arc<ClientInfo>),
+}
+
+impl Delivery {
+    /// What it adds to the deliveries that wait somewhere.
+    pub(super) fn load(&self) -> Load {
+        let bytes = match &self.kind {
+            Kind::Publication { publication, .. } => publication.data.len(),
+            Kind::Join(info) | Kind::Leave(info) => info.conn_info.len() + info.chan_info.len(),
+        };
+        Load { deliveries: 1, bytes }
+    }
 }
 
 /// Which form a subscriber gets.
@@ -157,27 +169,20 @@ impl Encoder {
     /// Leaves room for the longest header, so that header and payload end up side by side.
     fn start(&mut self) {
         self.scratch.clear();
-        self.scratch.resize(frame::MAX_HEADER, 0);
+        self.scratch.resize(HEADROOM, 0);
     }
 
     fn finish(&mut self, wire: Wire) -> Encoded {
-        let opcode = match wire.encoding {
-            protocol::Encoding::Json => Opcode::Text,
-            protocol::Encoding::Protobuf => Opcode::Binary,
-        };
-        let payload = frame::MAX_HEADER..self.scratch.len();
+        let payload = HEADROOM..self.scratch.len();
         let size = payload.len() as u64;
         let compress = wire.compression && payload.len() > self.compression_min_size;
         if compress {
             self.compressed.clear();
-            self.compressed.resize(frame::MAX_HEADER, 0);
+            self.compressed.resize(HEADROOM, 0);
             self.deflater.deflate(&self.scratch[payload], &mut self.compressed);
         }
         let buffer = if compress { &mut self.compressed } else { &mut self.scratch };
-        let mut header = Vec::with_capacity(frame::MAX_HEADER);
-        frame::write_header(&mut header, opcode, compress, buffer.len() - frame::MAX_HEADER);
-        let start = frame::MAX_HEADER - header.len();
-        buffer[start..frame::MAX_HEADER].copy_from_slice(&header);
+        let start = wire.framing.enclose(wire.encoding, compress, buffer);
         Encoded { frame: Rc::from(&buffer[start..]), size }
     }
 }

@@ -3,15 +3,17 @@
 use super::backend::settle;
 use super::connection::{Key, Phase};
 use super::inbox::{Answered, Message};
-use super::shard::{LINGER, Shard, TRANSPORT};
+use super::shard::{LINGER, Shard};
 use super::telemetry;
 use crate::broker::{HistoryFilter, MaybeReady};
 use crate::observability::{Action, BrokerMessage, Frame};
-use crate::session::{Activation, Answer, Close, Departure, Effect, JoinPlan, Send, Ticket};
+use crate::session::{Activation, Answer, Close, Departure, Effect, JoinPlan, Question, Send, Ticket};
 use crate::transport::websocket::frame;
+use futures_util::FutureExt;
 use gyre_proto::client;
 use gyre_proto::codes::DisconnectCode;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +24,7 @@ impl Shard {
             match effect {
                 Effect::Send(message) => self.send_message(key, message),
                 Effect::Ask(ticket, question) => {
-                    let answer = self.shared.backend.ask(question, self.now.unix);
+                    let answer = self.ask(question);
                     self.settle(key, ticket, answer);
                 }
                 Effect::Join(ticket, plans) => self.join(key, ticket, plans),
@@ -52,7 +54,11 @@ impl Shard {
                 Effect::CheckPosition(channel, delay) => self.check_position(channel, delay),
                 Effect::Register => self.register(key),
                 Effect::Forget => self.forget(key),
-                Effect::PongReceived(took) => self.metrics.ping(TRANSPORT, took),
+                Effect::PongReceived(took) => {
+                    if let Some(name) = self.connection(key).map(|connection| connection.name) {
+                        self.metrics.ping(name, took);
+                    }
+                }
                 Effect::Refuse => self.linger(key),
                 Effect::Close(close) => self.close(key, close),
             }
@@ -87,6 +93,21 @@ impl Shard {
         }
     }
 
+    /// Asks the backend. A publication waits first while shards are behind.
+    fn ask(&self, question: Question) -> MaybeReady<Answer> {
+        let (shared, now) = (&self.shared, self.now.unix);
+        if !matches!(question, Question::Publish(..)) || !shared.pressure.is_high() {
+            return shared.backend.ask(question, now);
+        }
+        let shared = shared.clone();
+        MaybeReady::later(async move {
+            match shared.pressure.patient_relief().await {
+                Ok(()) => shared.backend.ask(question, now).await,
+                Err(error) => Answer::Published(Err(error)),
+            }
+        })
+    }
+
     /// Hands an answer to the session, now or when it comes.
     fn settle(&mut self, key: Key, ticket: Ticket, answer: MaybeReady<Answer>) {
         match settle(answer) {
@@ -98,8 +119,10 @@ impl Shard {
             Err(pending) => {
                 let inbox = self.inbox.clone();
                 self.runtime.spawn(async move {
-                    let answer = pending.await;
-                    inbox.push(Message::Answer(Box::new(Answered { key, ticket, answer })));
+                    inbox.push(match AssertUnwindSafe(pending).catch_unwind().await {
+                        Ok(answer) => Message::Answer(Box::new(Answered { key, ticket, answer })),
+                        Err(_) => Message::Unanswered(key),
+                    });
                 });
             }
         }
@@ -147,7 +170,18 @@ impl Shard {
             let first = self.shared.registry.enter(&plan.channel, self.index);
             joins.push((plan, first));
         }
-        let answer = self.shared.backend.join(joins);
+        let announced = joins.iter().any(|(plan, _)| plan.departure.announce);
+        let answer = match self.shared.pressure.relief() {
+            // A join that others are told of is a delivery like a publication.
+            MaybeReady::Later(relief) if announced => {
+                let backend = self.shared.backend.clone();
+                MaybeReady::later(async move {
+                    relief.await;
+                    backend.join(joins).await
+                })
+            }
+            _ => self.shared.backend.join(joins),
+        };
         self.settle(key, ticket, answer);
     }
 
@@ -220,21 +254,19 @@ impl Shard {
     }
 
     fn register(&mut self, key: Key) {
-        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else {
-            return;
-        };
+        let Some(connection) = self.connection(key) else { return };
+        let (user, name) = (connection.session.user().clone(), connection.name);
         self.shared.users.enter(&user);
-        self.metrics.connection_accepted(TRANSPORT);
+        self.metrics.connection_accepted(name);
         self.metrics.action(Action::AddClient);
         self.users.entry(user).or_default().push(key);
     }
 
     fn forget(&mut self, key: Key) {
-        let Some(user) = self.connection(key).map(|connection| connection.session.user().clone()) else {
-            return;
-        };
+        let Some(connection) = self.connection(key) else { return };
+        let (user, name) = (connection.session.user().clone(), connection.name);
         self.shared.users.leave(&user);
-        self.metrics.connection_ended(TRANSPORT);
+        self.metrics.connection_ended(name);
         self.metrics.action(Action::RemoveClient);
         if let Some(keys) = self.users.get_mut(&user) {
             keys.retain(|other| *other != key);
@@ -244,10 +276,11 @@ impl Shard {
         }
     }
 
-    /// Lets the peer close: the session accepts nothing more, but no code is due.
+    /// Lets the peer close: the session accepts nothing more, but no code is due. On transports without a close
+    /// frame the connection stays until it is stale, as upstream does it.
     fn linger(&mut self, key: Key) {
         let deadline = self.now.instant + LINGER;
-        if let Some(connection) = self.connection(key) {
+        if let Some(connection) = self.connection(key).filter(|connection| connection.close_frame) {
             connection.phase = Phase::Lingering;
             connection.awaits_close = true;
             connection.deadline = Some(deadline);
@@ -264,20 +297,35 @@ impl Shard {
         if code == DisconnectCode::ConnectionClosed as i32 as u32 {
             return self.remove(key);
         }
-        if code == DisconnectCode::Slow as i32 as u32 {
+        let slow = code == DisconnectCode::Slow as i32 as u32;
+        if slow {
             connection.outbox.discard();
         }
-        let metrics = &self.shared.metrics;
-        metrics.server_disconnect(code);
-        metrics.outgoing_close(TRANSPORT, code);
-        let Some(connection) = self.connection(key) else { return };
-        connection.phase = Phase::Lingering;
+        connection.phase = if connection.close_frame { Phase::Lingering } else { Phase::Finishing };
         connection.deadline = Some(deadline);
         connection.too_slow = false;
-        if let Ok(code) = u16::try_from(code)
-            && let Some(frame) = frame::close_frame(code, &close.reason)
-        {
-            self.send(key, Rc::from(frame));
+        connection.link.set_close(&close);
+        let (wire, name) = (connection.wire, connection.name);
+        let (disconnect_push, close_frame) = (connection.disconnect_push, connection.close_frame);
+        if slow && !close_frame {
+            // What was discarded cannot be told apart from what was sent, so the end must not look complete.
+            connection.link.abort();
+        }
+        self.shared.metrics.server_disconnect(code);
+        if disconnect_push && !slow {
+            let disconnect = client::Disconnect { code, reason: close.reason.to_string(), reconnect: false };
+            let push = client::Push { disconnect: Some(Box::new(disconnect)), ..Default::default() };
+            if let Some(encoded) = self.encoder.frame_push(push, wire) {
+                self.send_encoded(key, encoded, Frame::PushDisconnect);
+            }
+        }
+        if close_frame {
+            self.shared.metrics.outgoing_close(name, code);
+            if let Ok(code) = u16::try_from(code)
+                && let Some(frame) = frame::close_frame(code, &close.reason)
+            {
+                self.send(key, Rc::from(frame));
+            }
         }
         self.mark_dirty(key);
     }

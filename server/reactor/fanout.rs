@@ -2,10 +2,10 @@
 
 use super::connection::{Connection, Key, Phase};
 use super::delivery::{Delivery, Encoded, Encoder, Forms, Frame, Kind, Variant};
-use super::shard::{Shard, TRANSPORT};
+use super::shard::Shard;
 use super::subscribers::Subscriber;
 use super::telemetry;
-use crate::observability;
+use crate::observability::{self, ShardMetrics, Transport};
 use crate::protocol::{Encoding, Form};
 use gyre_proto::codes::DisconnectCode;
 use slab::Slab;
@@ -20,9 +20,7 @@ impl Shard {
         if is_publication {
             channel.last_delivery = Some(self.now.instant);
         }
-        if channel.holding > 0 {
-            channel.held.push(delivery.clone());
-        }
+        channel.hold(delivery);
         let late = self.environment.limits.position_max_lag;
         let too_late = match &delivery.kind {
             Kind::Publication { publication, .. } if !late.is_zero() => {
@@ -53,13 +51,10 @@ impl Shard {
                 Reached::Behind => self.behind.push((subscriber.key, channel.name.clone())),
             }
         }
-        let Sent { messages, bytes, filtered } = out.sent;
+        self.queued_frames += out.sent.messages();
         let (frame, message) = telemetry::delivery(&delivery.kind);
-        self.metrics.sent(TRANSPORT, frame, messages, bytes);
+        out.sent.count(frame, &self.metrics);
         self.metrics.broadcast(message, started.elapsed());
-        if filtered > 0 {
-            self.metrics.filtered(filtered);
-        }
     }
 
     /// Gives one subscriber what was held back for it.
@@ -82,7 +77,7 @@ impl Shard {
             let reached =
                 deliver_to(subscriber, delivery, &mut Forms::default(), &mut self.encoder, &mut out);
             let (frame, _) = telemetry::delivery(&delivery.kind);
-            self.metrics.sent(TRANSPORT, frame, out.sent.messages, out.sent.bytes);
+            out.sent.count(frame, &self.metrics);
             if reached == Reached::Behind {
                 self.behind.push((key, channel.name.clone()));
                 return;
@@ -116,17 +111,36 @@ impl Shard {
 
     /// Queues one message of the protocol.
     pub(super) fn send_encoded(&mut self, key: Key, encoded: Encoded, kind: observability::Frame) {
-        self.metrics.sent(TRANSPORT, kind, 1, encoded.size);
+        if let Some(name) = self.connection(key).map(|connection| connection.name) {
+            self.metrics.sent(name, kind, 1, encoded.size);
+        }
         self.send(key, encoded.frame);
     }
 }
 
 /// What one delivery came to.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Sent {
-    messages: u64,
-    bytes: u64,
+    /// Messages and their bytes for each transport.
+    traffic: [(u64, u64); Transport::COUNT],
     filtered: u64,
+}
+
+impl Sent {
+    fn messages(&self) -> u64 {
+        self.traffic.iter().map(|(messages, _)| messages).sum()
+    }
+
+    fn count(&self, frame: observability::Frame, metrics: &ShardMetrics) {
+        for (transport, (messages, bytes)) in Transport::ALL.iter().zip(self.traffic) {
+            if messages > 0 {
+                metrics.sent(*transport, frame, messages, bytes);
+            }
+        }
+        if self.filtered > 0 {
+            metrics.filtered(self.filtered);
+        }
+    }
 }
 
 /// Where frames go, apart from the rest of the shard so that subscribers can be walked at the same time.
@@ -145,8 +159,9 @@ impl Out<'_> {
         if connection.key != key || connection.too_slow {
             return;
         }
-        self.sent.messages += 1;
-        self.sent.bytes += size;
+        let (messages, bytes) = &mut self.sent.traffic[connection.name as usize];
+        *messages += 1;
+        *bytes += size;
         let waiting = connection.outbox.push(frame);
         let too_much = (self.limit > 0 && waiting > self.limit) || (self.over_budget && connection.blocked);
         if too_much && connection.phase == Phase::Open {

@@ -1,4 +1,4 @@
-//! One thread for each core, and on it everything a delivery touches: sockets, sessions, subscriber arrays.
+//! One thread for each core, and on it everything a delivery touches: links, sessions, subscriber arrays.
 //!
 //! A publication is encoded once for each form its subscribers want, appended by reference to each
 //! connection, and all connections that have something to say are flushed once per loop turn. Nothing on
@@ -8,6 +8,9 @@
 //! Knows no namespace and no configuration file; what a command means is the session's business.
 
 mod backend;
+mod body;
+#[cfg(test)]
+mod body_tests;
 mod connection;
 mod delivery;
 mod effects;
@@ -15,29 +18,39 @@ mod fanout;
 mod inbox;
 #[cfg(test)]
 mod isolation_tests;
+mod link;
 mod outbox;
+mod pressure;
+#[cfg(test)]
+mod pressure_tests;
 mod reading;
 mod registry;
+#[cfg(test)]
+mod rig;
 mod shard;
 mod socket;
 mod subscribers;
 mod telemetry;
 mod timers;
 mod told;
+mod tunnel;
 mod users;
 mod writing;
 
 pub use backend::{Backend, TokenAuthority};
+pub use body::{BrokenOff, Ended, Input, ResponseBody, Trailers};
 pub use connection::{Handshake, Wire};
 pub use inbox::Answered;
+pub use tunnel::tunnel;
 
-use crate::broker::{ClientInfo, Publication, Receiver, StreamPosition};
+use crate::broker::{BrokerError, ClientInfo, MaybeReady, Publication, Receiver, StreamPosition};
 use crate::node::{Connections, Counts, DisconnectUser, RefreshUser, SubscribeUser, UnsubscribeUser};
-use crate::observability::{BrokerMessage, Metrics};
+use crate::observability::{BrokerMessage, Metrics, Transport};
 use crate::seams::Clock;
 use crate::session::{Close, Policy, Settings};
 use delivery::{Delivery, Kind};
 use inbox::{Inbox, Message};
+use pressure::Pressure;
 use registry::Registry;
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -64,18 +77,32 @@ pub struct Limits {
     pub queue_max_size: usize,
     /// Bytes that may wait for all peers of one shard before slow ones are closed.
     pub outbound_budget: usize,
-    /// Time one write may be stuck before the connection is closed.
-    pub write_timeout: Duration,
-    /// Bytes of one message from a peer.
-    pub message_size: usize,
-    /// Bytes of one message from a peer after decompression.
-    pub inflated_size: usize,
+    /// What is allowed on each transport, in the order of [`Transport::ALL`].
+    pub transports: [TransportLimits; Transport::COUNT],
     /// Messages longer than this are compressed when the peer agreed.
     pub compression_min_size: usize,
     /// Effort of compression, 1 to 9.
     pub compression_level: u32,
     /// Publications older than this on arrival break positioned subscriptions; zero means never.
     pub position_max_lag: Duration,
+}
+
+impl Limits {
+    /// What is allowed on one transport.
+    pub fn of(&self, transport: Transport) -> &TransportLimits {
+        &self.transports[transport as usize]
+    }
+}
+
+/// Limits of connections that differ between transports.
+#[derive(Clone, Copy, Debug)]
+pub struct TransportLimits {
+    /// Time one write may be stuck before the connection is closed; zero means no limit.
+    pub write_timeout: Duration,
+    /// Bytes of one WebSocket message from a peer.
+    pub message_size: usize,
+    /// Bytes of one WebSocket message from a peer after decompression.
+    pub inflated_size: usize,
 }
 
 /// What all shards share.
@@ -86,6 +113,7 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     environment: arc_swap::ArcSwap<Environment>,
     traffic: Traffic,
+    pressure: Arc<Pressure>,
     metrics: Arc<Metrics>,
 }
 
@@ -127,6 +155,7 @@ impl Reactor {
             clock,
             environment: arc_swap::ArcSwap::from_pointee(environment),
             traffic: Traffic::default(),
+            pressure: Arc::default(),
             metrics,
         });
         let mut inboxes = Vec::with_capacity(shards);
@@ -134,7 +163,7 @@ impl Reactor {
         let mut prepared = Vec::with_capacity(shards);
         for index in 0..shards {
             let poll = mio::Poll::new()?;
-            let inbox = Arc::new(Inbox::new(poll.registry())?);
+            let inbox = Arc::new(Inbox::new(poll.registry(), shared.pressure.clone())?);
             inboxes.push(inbox.clone());
             prepared.push((index, poll, inbox));
         }
@@ -163,14 +192,26 @@ impl Reactor {
 
     /// Hands over a connection whose handshake is done. Shards take turns.
     pub fn accept(&self, socket: TcpStream, handshake: Handshake) {
-        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.inboxes.len();
-        self.inboxes[at].push(Message::Accept(socket, Box::new(handshake)));
+        self.next_inbox().push(Message::Accept(socket, Box::new(handshake)));
     }
 
     /// As [`Reactor::accept`], for a connection under TLS.
     pub fn accept_tls(&self, socket: TcpStream, tls: Box<rustls::ServerConnection>, handshake: Handshake) {
+        self.next_inbox().push(Message::AcceptTls(socket, tls, Box::new(handshake)));
+    }
+
+    /// Opens a connection that has no socket of its own. What it says comes out of the body, what its peer says
+    /// goes into the input; dropping the body ends it.
+    pub fn accept_body(&self, handshake: Handshake) -> (ResponseBody, Input) {
+        let inbox = self.next_inbox();
+        let (pipe, body, input) = body::pipe(inbox.clone());
+        inbox.push(Message::AcceptBody(pipe, Box::new(handshake)));
+        (body, input)
+    }
+
+    fn next_inbox(&self) -> &Arc<Inbox> {
         let at = self.next.fetch_add(1, Ordering::Relaxed) % self.inboxes.len();
-        self.inboxes[at].push(Message::AcceptTls(socket, tls, Box::new(handshake)));
+        &self.inboxes[at]
     }
 
     /// Puts a new environment in force for everything that happens from now on.
@@ -258,9 +299,17 @@ impl Receiver for Reactor {
         self.shared.metrics.received(BrokerMessage::Leave, 1);
         self.deliver(Delivery { channel: channel.clone(), kind: Kind::Leave(info) });
     }
+
+    fn room(&self) -> MaybeReady<()> {
+        self.shared.pressure.relief()
+    }
 }
 
 impl Connections for Reactor {
+    fn room_to_publish(&self) -> MaybeReady<Result<(), BrokerError>> {
+        self.shared.pressure.patient_relief()
+    }
+
     fn subscribe(&self, request: Arc<SubscribeUser>) {
         self.tell_all(|| Message::Subscribe(request.clone()));
     }

@@ -1,7 +1,10 @@
 //! What waits to be written to one peer.
 
+use super::body::{self, Pipe};
 use super::delivery::Frame;
+use super::link::Link;
 use super::socket::Socket;
+use bytes::Bytes;
 use smallvec::SmallVec;
 use std::io;
 
@@ -23,7 +26,7 @@ pub(super) struct Outbox {
 pub(super) enum Flushed {
     /// Nothing waits.
     All,
-    /// The socket takes no more for now; some bytes may have gone.
+    /// The link takes no more for now; some bytes may have gone.
     Blocked {
         /// Whether any byte went.
         progress: bool,
@@ -50,11 +53,42 @@ impl Outbox {
         self.bytes = self.frames.iter().map(|frame| frame.len()).sum::<usize>() - self.written;
     }
 
-    /// Writes as much as the socket takes. Several small frames leave in one call.
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Writes as much as the link takes.
     ///
     /// # Errors
-    /// When the socket is broken.
-    pub(super) fn flush(&mut self, socket: &mut Socket, scratch: &mut Vec<u8>) -> io::Result<Flushed> {
+    /// When the link is broken.
+    pub(super) fn flush(&mut self, link: &mut Link, scratch: &mut Vec<u8>) -> io::Result<Flushed> {
+        match link {
+            Link::Socket(socket) => self.write(socket, scratch),
+            Link::Body(pipe) => Ok(self.fill(pipe)),
+        }
+    }
+
+    /// Offers one chunk of as many frames as fit.
+    fn fill(&mut self, pipe: &Pipe) -> Flushed {
+        let Some(first) = self.frames.first() else { return Flushed::All };
+        if !pipe.is_free() {
+            return Flushed::Blocked { progress: false };
+        }
+        let mut chunk = Vec::with_capacity(self.bytes.min(body::CHUNK).max(first.len()));
+        for frame in &self.frames {
+            if !chunk.is_empty() && chunk.len() + frame.len() > body::CHUNK {
+                break;
+            }
+            chunk.extend_from_slice(frame);
+        }
+        self.advance(chunk.len());
+        pipe.offer(Bytes::from(chunk), !self.frames.is_empty());
+        if self.frames.is_empty() { Flushed::All } else { Flushed::Blocked { progress: true } }
+    }
+
+    /// Writes as much as the socket takes. Several small frames leave in one call.
+    fn write(&mut self, socket: &mut Socket, scratch: &mut Vec<u8>) -> io::Result<Flushed> {
         let mut progress = false;
         while let Some(first) = self.frames.first() {
             let sent = if self.frames.len() == 1 || first.len() - self.written >= COALESCE {

@@ -1,13 +1,15 @@
-//! What happens on sockets: connections come, bytes arrive, peers go.
+//! What happens on links: connections come, bytes arrive, peers go.
 
-use super::connection::{Connection, Handshake, Key, NativePing, Phase};
+use super::body::Found;
+use super::connection::{Connection, Handshake, Key, NativePing, Phase, Wire};
+use super::link::Link;
 use super::outbox::Outbox;
-use super::shard::{LINGER, PONG_BACKLOG, READS_PER_TURN, Shard, TRANSPORT};
-use super::socket::Socket;
+use super::shard::{LINGER, PONG_BACKLOG, READS_PER_TURN, Shard};
 use super::telemetry;
 use crate::protocol;
 use crate::seams::random_id;
 use crate::session::Session;
+use crate::transport::framing::Framing;
 use crate::transport::websocket::assembler::{self, Event, Flow};
 use crate::transport::websocket::frame::{self, Opcode, Violation};
 use gyre_proto::client;
@@ -20,18 +22,25 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 impl Shard {
-    pub(super) fn accept(&mut self, mut socket: Socket, handshake: Handshake) {
+    pub(super) fn accept(&mut self, mut link: Link, handshake: Handshake) {
         let entry = self.connections.vacant_entry();
         let slot = entry.key();
         self.generation = self.generation.wrapping_add(1);
         let key = Key { slot: slot as u32, generation: self.generation };
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(socket.stream_mut(), Token(slot), interest) {
-            tracing::error!(%error, "connection cannot be watched");
-            return;
+        match &mut link {
+            Link::Socket(socket) => {
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                let stream = socket.stream_mut();
+                if let Err(error) = self.poll.registry().register(stream, Token(slot), interest) {
+                    tracing::error!(%error, "connection cannot be watched");
+                    return;
+                }
+            }
+            Link::Body(pipe) => pipe.adopt(key),
         }
         let settings = &self.environment.settings;
-        let Handshake { wire, transport, origin, early } = handshake;
+        let Handshake { name, wire, transport, origin, early, connect, disconnect_push, close_frame } =
+            handshake;
         let session_id = (transport.unidirectional || transport.emulation).then(random_id);
         let now = self.now;
         let native_ping = (transport.native_ping && !settings.ping_interval.is_zero()).then(|| {
@@ -41,8 +50,11 @@ impl Shard {
         });
         entry.insert(Connection {
             key,
-            socket,
+            link,
             wire,
+            name,
+            disconnect_push,
+            close_frame,
             phase: Phase::Open,
             dirty: false,
             starved: false,
@@ -66,16 +78,36 @@ impl Shard {
         if let Some(close) = self.draining.clone() {
             return self.input(key, |session, cx| session.close_with(close, cx));
         }
-        if !early.is_empty() {
-            let mut early = early;
-            self.on_bytes(key, &mut early);
+        if let Some(connect) = connect {
+            self.input(key, |session, cx| session.on_unidirectional_connect(*connect, cx));
         }
-        // A TLS session may hold bytes already, and then no event announces them.
+        if let Some(early) = early {
+            self.on_chunk(key, early);
+        }
+        // A TLS session may hold bytes already, and a pipe may have been used before it was adopted; no event
+        // announces either.
         self.read_later(key);
     }
 
-    /// Reads until the socket has nothing more, its turn is over, or its session is busy.
+    /// The other end of a pipe did something.
+    pub(super) fn on_stirred(&mut self, key: Key) {
+        let Some(connection) = self.connection(key) else { return };
+        let Link::Body(pipe) = &connection.link else { return };
+        pipe.attend();
+        if pipe.is_gone() {
+            return self.peer_gone(key);
+        }
+        if connection.blocked {
+            self.mark_dirty(key);
+        }
+        self.read(key, true);
+    }
+
+    /// Reads until the link has nothing more, its turn is over, or its session is busy.
     pub(super) fn read(&mut self, key: Key, until_empty: bool) {
+        if self.connection(key).is_some_and(|connection| matches!(connection.link, Link::Body(_))) {
+            return self.read_pipe(key);
+        }
         let mut buffer = std::mem::take(&mut self.read_buffer);
         for _ in 0..READS_PER_TURN {
             let Some(connection) = self.connection(key) else { break };
@@ -83,14 +115,14 @@ impl Shard {
                 // The socket is read again when the answer has come.
                 break;
             }
-            match connection.socket.read(&mut buffer) {
+            let Link::Socket(socket) = &mut connection.link else { break };
+            match socket.read(&mut buffer) {
                 Ok(0) => {
                     self.peer_gone(key);
                     break;
                 }
                 Ok(length) => {
-                    let may_be_all =
-                        length < buffer.len() && connection.socket.short_read_is_all() && !until_empty;
+                    let may_be_all = length < buffer.len() && socket.short_read_is_all() && !until_empty;
                     self.on_bytes(key, &mut buffer[..length]);
                     if may_be_all {
                         self.read_buffer = buffer;
@@ -112,7 +144,35 @@ impl Shard {
         self.read_later(key);
     }
 
-    /// Has the socket read in the next turn, because the event queue will not report it again.
+    fn read_pipe(&mut self, key: Key) {
+        for _ in 0..READS_PER_TURN {
+            let Some(connection) = self.connection(key) else { return };
+            if connection.session.is_busy() && connection.phase == Phase::Open {
+                // The pipe is read again when the answer has come.
+                return;
+            }
+            let Link::Body(pipe) = &connection.link else { return };
+            match pipe.take() {
+                Found::Frame(bytes, _taken) => self.on_chunk(key, Vec::from(bytes)),
+                Found::Nothing => return,
+                Found::End if connection.phase == Phase::Finishing => return,
+                Found::End => return self.end_session(key, None, Phase::Finishing),
+                Found::Gone => return self.peer_gone(key),
+            }
+        }
+        self.read_later(key);
+    }
+
+    /// Takes bytes of a stream of WebSocket frames, or one frame of another framing.
+    fn on_chunk(&mut self, key: Key, mut chunk: Vec<u8>) {
+        match self.connection(key).map(|connection| connection.wire.framing) {
+            Some(Framing::WebSocket) => self.on_bytes(key, &mut chunk),
+            Some(_) => drop(self.on_frame(key, &chunk)),
+            None => {}
+        }
+    }
+
+    /// Has the link read in the next turn, because the event queue will not report it again.
     pub(super) fn read_later(&mut self, key: Key) {
         if let Some(connection) = self.connection(key)
             && !connection.starved
@@ -141,8 +201,12 @@ impl Shard {
     }
 
     pub(super) fn assembler_limits(&mut self, key: Key) -> assembler::Limits {
-        let compression = self.connection(key).is_some_and(|connection| connection.wire.compression);
-        let limits = &self.environment.limits;
+        let Some((name, compression)) =
+            self.connection(key).map(|connection| (connection.name, connection.wire.compression))
+        else {
+            return assembler::Limits { message_size: 0, inflated_size: 0, compression: false };
+        };
+        let limits = self.environment.limits.of(name);
         assembler::Limits {
             message_size: limits.message_size,
             inflated_size: limits.inflated_size,
@@ -185,6 +249,10 @@ impl Shard {
     }
 
     pub(super) fn on_frame(&mut self, key: Key, message: &[u8]) -> Flow {
+        let Some(wire) = self.connection(key).map(|connection| connection.wire) else { return Flow::Stop };
+        if wire.framing == Framing::Grpc {
+            return self.on_single(key, message, wire);
+        }
         if message.is_empty() {
             self.input(key, |session, cx| session.on_malformed(cx));
             return Flow::Continue;
@@ -199,8 +267,7 @@ impl Shard {
                 connection.held.get_or_insert_default().frame = message[at..].to_vec();
                 return Flow::Stop;
             }
-            let encoding = connection.wire.encoding;
-            match protocol::next_command(&message[at..], encoding) {
+            match protocol::next_command(&message[at..], wire.encoding) {
                 Ok((command, used)) => {
                     at += used;
                     self.on_command(key, command, used as u64);
@@ -211,6 +278,28 @@ impl Shard {
                 }
             }
         }
+        self.next_frame(key)
+    }
+
+    /// Takes a frame that is the message of one command; an empty one is a pong.
+    fn on_single(&mut self, key: Key, message: &[u8], wire: Wire) -> Flow {
+        let Some(connection) = self.connection(key) else { return Flow::Stop };
+        if connection.phase != Phase::Open {
+            return Flow::Continue;
+        }
+        if connection.session.is_busy() {
+            connection.held.get_or_insert_default().frame = message.to_vec();
+            return Flow::Stop;
+        }
+        match protocol::single_command(message, wire.encoding) {
+            Ok(command) => self.on_command(key, command, message.len() as u64),
+            Err(_) => self.input(key, |session, cx| session.on_malformed(cx)),
+        }
+        self.next_frame(key)
+    }
+
+    /// Whether the frame after one that was handled can be handled too.
+    fn next_frame(&mut self, key: Key) -> Flow {
         match self.connection(key) {
             Some(connection) if connection.session.is_busy() && connection.phase == Phase::Open => Flow::Stop,
             Some(_) => Flow::Continue,
@@ -220,10 +309,11 @@ impl Shard {
 
     pub(super) fn on_command(&mut self, key: Key, command: client::Command, size: u64) {
         let kind = telemetry::command(&command);
-        self.metrics.received(TRANSPORT, kind, size);
         let started = Instant::now();
         if let Some(connection) = self.connection(key) {
             connection.running = Some((kind, started));
+            let name = connection.name;
+            self.metrics.received(name, kind, size);
         }
         self.input(key, |session, cx| session.on_command(command, cx));
         if self.connection(key).is_some_and(|connection| !connection.session.is_busy()) {
@@ -252,7 +342,9 @@ impl Shard {
         {
             return;
         }
-        self.on_bytes(key, &mut []);
+        if self.connection(key).is_some_and(|connection| connection.wire.framing == Framing::WebSocket) {
+            self.on_bytes(key, &mut []);
+        }
         self.read_later(key);
     }
 
@@ -306,15 +398,20 @@ impl Shard {
         self.remove(key);
     }
 
-    /// Drops the socket and everything that is left of the connection.
+    /// Drops the link and everything that is left of the connection.
     pub(super) fn remove(&mut self, key: Key) {
         if self.connection(key).is_none() {
             return;
         }
         let mut connection = self.connections.remove(key.slot as usize);
         self.waiting_bytes -= connection.counted;
-        // An error here means the socket is gone from the queue already.
-        let _ = self.poll.registry().deregister(connection.socket.stream_mut());
+        if !connection.outbox.is_empty() {
+            connection.link.abort();
+        }
+        if let Link::Socket(socket) = &mut connection.link {
+            // An error here means the socket is gone from the queue already.
+            let _ = self.poll.registry().deregister(socket.stream_mut());
+        }
         self.shared.traffic.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

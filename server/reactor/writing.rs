@@ -33,14 +33,15 @@ impl Shard {
     }
 
     pub(super) fn flush(&mut self, key: Key, write_buffer: &mut Vec<u8>) {
-        let timeout = self.environment.limits.write_timeout;
         let now = self.now.instant;
+        let Some(name) = self.connection(key).map(|connection| connection.name) else { return };
+        let timeout = self.environment.limits.of(name).write_timeout;
         let Some(connection) = self.connection(key) else { return };
         connection.dirty = false;
-        let flushed = connection.outbox.flush(&mut connection.socket, write_buffer);
+        let flushed = connection.outbox.flush(&mut connection.link, write_buffer);
         let after = connection.outbox.bytes();
         let flushed = match flushed {
-            Ok(Flushed::All) => match connection.socket.flush_records() {
+            Ok(Flushed::All) => match connection.link.flush_records() {
                 Ok(true) => Ok(Flushed::All),
                 Ok(false) => Ok(Flushed::Blocked { progress: false }),
                 Err(error) => Err(error),
@@ -56,7 +57,7 @@ impl Shard {
                 let done = connection.phase == Phase::Finishing;
                 // The peer learns at once that nothing follows, and what it still sends is read, so that the
                 // system does not reset the connection before the close frame has arrived.
-                let ended = connection.deaf && connection.socket.end_writing().is_err();
+                let ended = connection.deaf && connection.link.end_writing().is_err();
                 let waited = std::mem::take(&mut connection.counted);
                 self.waiting_bytes -= waited;
                 if done || ended {

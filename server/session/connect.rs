@@ -266,6 +266,10 @@ impl Session {
 
     /// Answers the connect command with an error. Nothing more is accepted from the peer.
     fn refuse(&mut self, id: u32, code: ClientErrorCode, cx: &mut Context<'_>) {
+        if self.transport.keeps_errors {
+            let error = client::Error::from(code);
+            return self.close_with(Close { code: error.code, reason: error.message.into() }, cx);
+        }
         if self.transport.unidirectional {
             let close = match code {
                 ClientErrorCode::TokenExpired | ClientErrorCode::Expired => DisconnectCode::Expired,

@@ -50,6 +50,9 @@ pub struct Transport {
     pub emulation: bool,
     /// The transport pings by itself (WebSocket frames); the session sends no pings.
     pub native_ping: bool,
+    /// An error of a unidirectional connect ends the session with its own code, because the transport can say it in
+    /// another way than by a disconnect.
+    pub keeps_errors: bool,
     /// Payloads of subscriptions with deltas are written as text, because messages are JSON.
     pub text_payloads: bool,
 }
@@ -218,6 +221,11 @@ impl Session {
     /// Whether the connect command succeeded and the connection is not closed.
     pub fn is_ready(&self) -> bool {
         self.phase == Phase::Ready
+    }
+
+    /// Whether nothing has been asked for yet.
+    pub fn is_new(&self) -> bool {
+        self.phase == Phase::New
     }
 
     /// Whether a command waits for an answer, so that the driver must hold further ones back.

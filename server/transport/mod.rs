@@ -1,3 +1,4 @@
 //! Bytes to frames and back, for each transport.
 
+pub mod framing;
 pub mod websocket;

@@ -166,3 +166,19 @@ fn unidirectional_connections_get_a_push_and_errors_become_closes() {
     rig.answer(Answer::Connect(Err(AuthError::Expired)));
     assert_eq!(rig.close_code(), Some(3005));
 }
+
+#[test]
+fn errors_of_unidirectional_connects_can_be_kept() {
+    let transport = Transport { unidirectional: true, keeps_errors: true, ..Default::default() };
+    let mut rig = Rig::with(settings(), transport);
+    assert!(rig.session.is_new());
+    let request = client::ConnectRequest { token: "token".into(), ..Default::default() };
+    rig.input(|session, cx| session.on_unidirectional_connect(request, cx));
+    assert!(!rig.session.is_new());
+    rig.answer(Answer::Connect(Err(AuthError::Expired)));
+    let closes = rig.take().into_iter().filter_map(|effect| match effect {
+        Effect::Close(close) => Some(close),
+        _ => None,
+    });
+    assert_eq!(closes.collect::<Vec<_>>(), [Close { code: 109, reason: "token expired".into() }]);
+}

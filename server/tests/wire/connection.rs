@@ -1,34 +1,29 @@
-//! A named connection of a scenario: frames in, messages out.
+//! A named connection of a scenario: commands in, messages out.
 
 use std::collections::VecDeque;
 use std::io;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::coding::{Coding, Message, disconnect};
+use crate::http;
+use crate::kind::Kind;
 use crate::protobuf;
+use crate::streamed::{End, Streamed};
 use crate::websocket::{self, Frame, WebSocket};
-
-/// One reply or push.
-#[derive(Debug)]
-pub struct Message {
-    /// The JSON text, or the hexadecimal bytes of a Protobuf message.
-    pub text: String,
-    pub value: Value,
-    /// Whether the frame that carried it was compressed.
-    pub compressed: bool,
-}
 
 /// What a connection delivers next.
 #[derive(Debug)]
 pub enum Event {
     Message(Message),
     Control(Frame),
-    /// The server's close frame.
+    /// The server said why it ends the connection and did: by a close frame, or by a disconnect push and the end of the
+    /// body. Unidirectional WebSockets do both with the same code, which counts as one event.
     Closed {
         code: u16,
         reason: String,
     },
-    /// The end of the TCP connection without a close frame.
+    /// The end of the connection or of the body without a word.
     Dropped,
 }
 
@@ -37,22 +32,39 @@ impl std::fmt::Display for Event {
         match self {
             Self::Message(message) => write!(formatter, "{:.400}", message.value.to_string()),
             Self::Control(frame) => write!(formatter, "control frame {} {:?}", frame.opcode, frame.payload),
-            Self::Closed { code, reason } => write!(formatter, "close frame {code} {reason:?}"),
-            Self::Dropped => write!(formatter, "end of the connection without a close frame"),
+            Self::Closed { code, reason } => write!(formatter, "close {code} {reason:?}"),
+            Self::Dropped => write!(formatter, "end of the connection without a word"),
         }
     }
 }
 
+/// What carries the messages of a connection.
+pub enum Link {
+    WebSocket(WebSocket),
+    Body(Streamed),
+}
+
+/// Where commands of a connection go that only receives.
+pub struct WayBack {
+    pub address: String,
+    pub tls: bool,
+    pub path: String,
+}
+
 pub struct Connection {
-    socket: WebSocket,
-    protobuf: bool,
-    pending: VecDeque<Message>,
+    pub kind: Kind,
+    link: Link,
+    coding: Coding,
+    way_back: Option<WayBack>,
+    /// Session and node from the connect result.
+    session: Option<(String, String)>,
+    pending: VecDeque<Event>,
     next_id: u32,
 }
 
 impl Connection {
-    pub fn new(socket: WebSocket, protobuf: bool) -> Self {
-        Self { socket, protobuf, pending: VecDeque::new(), next_id: 1 }
+    pub fn new(kind: Kind, link: Link, coding: Coding, way_back: Option<WayBack>) -> Self {
+        Self { kind, link, coding, way_back, session: None, pending: VecDeque::new(), next_id: 1 }
     }
 
     /// The id of the next command, counting from one.
@@ -63,34 +75,84 @@ impl Connection {
 
     /// Sends commands in one frame.
     pub async fn send(&mut self, commands: &[Value]) -> Result<(), String> {
-        let frame = if self.protobuf {
-            let mut payload = Vec::new();
-            for command in commands {
-                let bytes = protobuf::encode("client.Command", command)?;
-                protobuf::put_varint(bytes.len() as u64, &mut payload);
-                payload.extend_from_slice(&bytes);
-            }
-            Frame::new(websocket::BINARY, payload)
-        } else {
-            let lines: Vec<String> = commands.iter().map(Value::to_string).collect();
-            Frame::new(websocket::TEXT, lines.join("\n"))
-        };
-        self.write(&frame).await
+        self.send_bytes(self.coding.encode(commands)?).await
     }
 
+    /// Sends the request a unidirectional connection begins with.
+    pub async fn send_request(&mut self, request: &Value) -> Result<(), String> {
+        self.send_bytes(self.coding.encode_request(request)?).await
+    }
+
+    async fn send_bytes(&mut self, payload: Vec<u8>) -> Result<(), String> {
+        let opcode = if self.coding.protobuf { websocket::BINARY } else { websocket::TEXT };
+        self.write(&Frame::new(opcode, payload)).await
+    }
+
+    /// Sends a frame, or its payload to the emulation endpoint.
     pub async fn write(&mut self, frame: &Frame) -> Result<(), String> {
-        self.socket.write(frame).await.map_err(|e| format!("write a frame: {e}"))
+        match &mut self.link {
+            Link::WebSocket(socket) => socket.write(frame).await.map_err(|e| format!("write a frame: {e}")),
+            Link::Body(_) => self.emulate(&frame.payload).await,
+        }
+    }
+
+    async fn emulate(&self, payload: &[u8]) -> Result<(), String> {
+        let way = self.way_back.as_ref().ok_or("nothing can be sent on this transport")?;
+        let (session, node) = self.session.as_ref().ok_or("no session, because nothing connected yet")?;
+        let (content_type, body) = if self.coding.protobuf {
+            let data = format!("hex:{}", protobuf::to_hex(payload));
+            let request = json!({"node": node, "session": session, "data": data});
+            ("application/octet-stream", protobuf::encode("client.EmulationRequest", &request)?)
+        } else {
+            let data = std::str::from_utf8(payload).map_err(|e| format!("commands that are no text: {e}"))?;
+            let request = json!({"session": session, "node": node, "data": data});
+            ("application/json", request.to_string().into_bytes())
+        };
+        let headers = [("Content-Type".to_owned(), content_type.to_owned())];
+        let response = http::request(&way.address, way.tls, "POST", &way.path, &headers, &body).await;
+        let response = response.map_err(|e| format!("POST {}: {e}", way.path))?;
+        match response.status {
+            204 => Ok(()),
+            other => Err(format!("POST {}: status {other}", way.path)),
+        }
     }
 
     pub async fn write_raw(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.socket.write_raw(bytes).await.map_err(|e| format!("write bytes: {e}"))
+        self.websocket()?.write_raw(bytes).await.map_err(|e| format!("write bytes: {e}"))
     }
 
     /// Waits for the next message or for what happens to the connection instead.
     pub async fn next(&mut self) -> Result<Event, String> {
+        let event = self.next_event().await?;
+        let Event::Message(message) = &event else { return Ok(event) };
+        let connect = &message.value["connect"];
+        if let (Some(session), Some(node)) = (connect["session"].as_str(), connect["node"].as_str()) {
+            self.session = Some((session.to_owned(), node.to_owned()));
+        }
+        let Some((code, reason)) = disconnect(message) else { return Ok(event) };
+        let after = self.next_event().await?;
+        let same = match &after {
+            Event::Closed { code: closed, reason: why } => *closed == code && *why == reason,
+            Event::Dropped => !self.kind.framed(),
+            _ => false,
+        };
+        if same {
+            return Ok(Event::Closed { code, reason });
+        }
+        self.pending.push_front(after);
+        Ok(event)
+    }
+
+    async fn next_event(&mut self) -> Result<Event, String> {
         loop {
-            if let Some(message) = self.pending.pop_front() {
-                return Ok(Event::Message(message));
+            if let Some(event) = self.pending.pop_front() {
+                return Ok(event);
+            }
+            if let Link::Body(body) = &mut self.link {
+                return match body.message().await? {
+                    Ok(bytes) => self.coding.decode(&bytes, false).map(Event::Message),
+                    Err(End::Complete | End::Cut) => Ok(Event::Dropped),
+                };
             }
             let Some(frame) = self.next_data().await? else { return Ok(Event::Dropped) };
             match frame.opcode {
@@ -110,17 +172,34 @@ impl Connection {
     /// Reads one whole data message, joined from its fragments but not inflated, or one control frame.
     pub async fn next_data(&mut self) -> Result<Option<Frame>, String> {
         let failed = |error: io::Error| format!("read a frame: {error}");
-        let Some(mut frame) = self.socket.read().await.map_err(failed)? else { return Ok(None) };
+        let socket = self.websocket()?;
+        let Some(mut frame) = socket.read().await.map_err(failed)? else { return Ok(None) };
         while !frame.fin {
-            let Some(next) = self.socket.read().await.map_err(failed)? else { return Ok(None) };
+            let Some(next) = socket.read().await.map_err(failed)? else { return Ok(None) };
             frame.payload.extend_from_slice(&next.payload);
             frame.fin = next.fin;
         }
         Ok(Some(frame))
     }
 
+    /// Waits until the unread part of the body is this text.
+    pub async fn expect_body(&mut self, literal: &str) -> Result<(), String> {
+        match &mut self.link {
+            Link::Body(body) if self.pending.is_empty() => body.expect(literal).await,
+            Link::Body(_) => Err("messages are still unread".into()),
+            Link::WebSocket(_) => Err("a WebSocket has no body".into()),
+        }
+    }
+
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    fn websocket(&mut self) -> Result<&mut WebSocket, String> {
+        match &mut self.link {
+            Link::WebSocket(socket) => Ok(socket),
+            Link::Body(_) => Err(format!("{} has no frames", self.kind.name())),
+        }
     }
 
     fn split(&mut self, frame: &Frame) -> Result<(), String> {
@@ -130,26 +209,23 @@ impl Connection {
         } else {
             frame.payload.clone()
         };
-        let expected = if self.protobuf { websocket::BINARY } else { websocket::TEXT };
+        let expected = if self.coding.protobuf { websocket::BINARY } else { websocket::TEXT };
         if frame.opcode != expected {
             return Err(format!("frame of opcode {} instead of {expected}", frame.opcode));
         }
-        if self.protobuf {
+        let mut messages = Vec::new();
+        if self.coding.protobuf {
             let mut bytes = payload.as_slice();
             while !bytes.is_empty() {
                 let length = protobuf::take_varint(&mut bytes)? as usize;
-                let message = bytes.get(..length).ok_or("message longer than its frame")?;
+                messages.push(bytes.get(..length).ok_or("message longer than its frame")?);
                 bytes = &bytes[length..];
-                let value = protobuf::decode("client.Reply", message)?;
-                self.pending.push_back(Message { text: protobuf::to_hex(message), value, compressed });
             }
-            return Ok(());
+        } else {
+            messages.extend(payload.split(|byte| *byte == b'\n'));
         }
-        let text = String::from_utf8(payload).map_err(|e| format!("text frame: {e}"))?;
-        for line in text.split('\n') {
-            let value =
-                serde_json::from_str(line).map_err(|e| format!("message {line:?} in frame {text:?}: {e}"))?;
-            self.pending.push_back(Message { text: line.to_owned(), value, compressed });
+        for message in messages {
+            self.pending.push_back(Event::Message(self.coding.decode(message, compressed)?));
         }
         Ok(())
     }

@@ -27,6 +27,37 @@ impl Response {
     }
 }
 
+/// What a request says.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub method: &'a str,
+    pub target: &'a str,
+    pub headers: &'a [(String, String)],
+    pub body: &'a [u8],
+    /// Whether the connection is to end with the response.
+    pub closes: bool,
+}
+
+impl Request<'_> {
+    /// The bytes on the wire.
+    pub fn encode(&self, host: &str) -> Vec<u8> {
+        let mut text = format!("{} {} HTTP/1.1\r\nHost: {host}\r\n", self.method, self.target);
+        if self.closes {
+            text.push_str("Connection: close\r\n");
+        }
+        for (name, value) in self.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !self.body.is_empty() || self.method == "POST" {
+            text.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
+        }
+        text.push_str("\r\n");
+        let mut bytes = text.into_bytes();
+        bytes.extend_from_slice(self.body);
+        bytes
+    }
+}
+
 /// Sends one request on a connection of its own and reads the whole response.
 pub async fn request(
     address: &str,
@@ -36,17 +67,16 @@ pub async fn request(
     headers: &[(String, String)],
     body: &[u8],
 ) -> io::Result<Response> {
-    let mut text = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    if !body.is_empty() || method == "POST" {
-        text.push_str(&format!("Content-Length: {}\r\n", body.len()));
-    }
-    text.push_str("\r\n");
-    let mut bytes = text.into_bytes();
-    bytes.extend_from_slice(body);
-    raw(address, tls, &bytes).await
+    let request = Request { method, target, headers, body, closes: true };
+    raw(address, tls, &request.encode(address)).await
+}
+
+/// Text as a value of a query.
+pub fn query_value(text: &[u8]) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    text.iter()
+        .map(|byte| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// Writes the given bytes and reads one response.

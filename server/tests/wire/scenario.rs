@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+use crate::kind::Kind;
 
 /// One file of scenarios that share a configuration.
 #[derive(Debug, Deserialize)]
@@ -15,6 +17,12 @@ pub struct ScenarioFile {
     /// Server configuration, merged over the base configuration.
     #[serde(default)]
     config: Value,
+    /// Applies to scenarios that do not say it themselves.
+    #[serde(default)]
+    pending: Option<String>,
+    /// Applies to scenarios that do not say it themselves.
+    #[serde(default)]
+    over: Vec<String>,
     scenarios: Vec<Scenario>,
 }
 
@@ -41,11 +49,52 @@ pub struct Scenario {
     /// The server must not start with this configuration.
     #[serde(default)]
     pub refused: bool,
+    /// What the server of this repository lacks for it; the scenario is ignored there until it is asked for by
+    /// `--include-ignored`.
+    #[serde(default)]
+    pub pending: Option<String>,
+    /// Transports the scenario is repeated over; each is switched on, is the one of steps that name none, and stands
+    /// behind the scenario's name.
+    #[serde(default)]
+    over: Option<Vec<String>>,
+    /// The one of `over`.
+    #[serde(skip)]
+    transport: Option<String>,
     #[serde(default)]
     pub steps: Vec<Map<String, Value>>,
 }
 
 impl Scenario {
+    /// Transport of steps that name none.
+    pub fn transport(&self) -> Result<Kind, String> {
+        self.transport.as_deref().map_or(Ok(Kind::default()), Kind::named)
+    }
+
+    /// The name without the transport it is repeated over.
+    pub fn base_name(&self) -> &str {
+        self.name.split('@').next().unwrap_or_default()
+    }
+
+    /// The scenario once for each transport it is repeated over, or as it is.
+    fn repeated(self) -> Vec<Self> {
+        let Some(transports) = self.over.clone().filter(|transports| !transports.is_empty()) else {
+            return vec![self];
+        };
+        let over = |transport: String| {
+            let mut switched_on = json!({});
+            if transport != Kind::default().name() {
+                switched_on[&transport] = json!({"enabled": true});
+            }
+            Self {
+                name: format!("{}@{transport}", self.name),
+                config: merged(&switched_on, &self.config),
+                transport: Some(transport),
+                ..self.clone()
+            }
+        };
+        transports.into_iter().map(over).collect()
+    }
+
     /// Whether single steps tell the two behaviours apart.
     pub fn has_branches(&self) -> bool {
         fn branches(steps: &[Map<String, Value>]) -> bool {
@@ -78,7 +127,9 @@ pub fn load_all(directory: &Path) -> Result<Vec<Scenario>, String> {
         for mut scenario in file.scenarios {
             scenario.config = merged(&file.config, &scenario.config);
             scenario.name = format!("{stem}::{}", scenario.name);
-            scenarios.push(scenario);
+            scenario.pending = scenario.pending.or_else(|| file.pending.clone());
+            scenario.over = scenario.over.or_else(|| Some(file.over.clone()));
+            scenarios.extend(scenario.repeated());
         }
     }
     Ok(scenarios)

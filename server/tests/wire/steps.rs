@@ -7,19 +7,20 @@
 //!
 //! | verb | does |
 //! |---|---|
-//! | `open: {path, query, protocol, subprotocol, headers, compression, tls}` | opens a WebSocket; options `status`, `response_headers`, `text` expect the handshake's answer |
-//! | `connect: {user, token, request}` plus `open`'s keys | opens and sends the connect command; `reply`, `error` or `disconnect`; sets `${a.client}` and `${a.user}` |
+//! | `open: {transport, path, query, protocol, headers, tls}` | opens a connection, over WebSocket unless told otherwise; options `status`, `response_headers`, `text` expect the answer to the request. WebSockets take `subprotocol`, `compression` too, streamed responses `method`, `body`, `hex` |
+//! | `connect: {user, token, request}` plus `open`'s keys and `via: message, query, body` | opens and sends the connect command, or the connect request of a unidirectional transport; `reply`, `error` or `disconnect`; sets `${a.client}` and `${a.user}` |
 //! | `call: command` | sends a command with the next id and expects its reply: `reply` pattern, `error: [code, message]` (with `temporary: true`) or `disconnect: [code, reason]` |
 //! | `send: command or list` | sends commands in one frame |
-//! | `text: …`, `binary: hex`, `frame: {opcode, text, hex, fin, reserved, compress}`, `raw: hex` | sends a frame, or bytes below the framing |
+//! | `text: …`, `binary: hex`, `frame: {opcode, text, hex, fin, reserved, compress}`, `raw: hex` | sends a frame, or bytes below the framing; the emulation endpoint gets the payload |
 //! | `expect: pattern or list` | the next messages are these (`any_order: true`, `compressed: bool`) |
 //! | `expect_text: …` | the next message is this text; `<*>` stands for anything |
 //! | `expect_frame: {opcode, text, hex, reserved}` | the next data frame, whole |
+//! | `expect_body: …` | the unread part of a streamed response becomes this text |
 //! | `expect_control: {opcode, text}` | a ping or pong frame comes next |
 //! | `offsets: {channel, from, to}` | publications of the channel, in the next subscribe reply and in pushes, have exactly these offsets in order |
 //! | `quiet: true` | nothing arrives before the reply to a command sent now |
-//! | `closed: [code, reason]`, `dropped: true` | the server closes with this frame (`skip: true` passes over messages before it), or without one |
-//! | `ends: [code, …]` | the connection ends with one of these close codes or without a close frame |
+//! | `closed: [code, reason]`, `dropped: true` | the server closes with this code (`skip: true` passes over messages before it), or without one |
+//! | `ends: [code, …]` | the connection ends with one of these close codes or without a code |
 //! | `close: code`, `cut: true` | the client closes with a frame, or drops the connection |
 //! | `api: method` | calls the HTTP API: `with`, then `result`, or `error: [code, message]`, or `answer` (the whole body); `status`, `headers`; `detach: true` sends it in the background and ignores the answer |
 //! | `grpc: Method` | calls the gRPC API: `with`, `metadata`, `port`, then as `api`, or `status: [code, message]` with `detail` |
@@ -29,8 +30,12 @@
 //! | `reload: config` | merges this over the configuration, rewrites the file and sends SIGHUP |
 //! | `jwks: {path, keys, status}`, `jwks_hits: {path, count}` | publishes a key set; expects a request count |
 //!
+//! What a connection is does not change what verbs mean: commands of `http_stream` and `sse` go to the emulation
+//! endpoint, and `closed` is a close frame, a disconnect push with the end of the body, or both.
+//!
 //! `eventually: true` repeats `call`, `api` and `http` until they match, for effects that need time.
 
+mod open;
 mod peer;
 mod step;
 mod web;
@@ -42,6 +47,7 @@ use serde_json::{Map, Value, json};
 
 use crate::connection::Connection;
 use crate::keys::{self, KEYS};
+use crate::kind::Kind;
 use crate::pattern;
 use crate::scenario::Scenario;
 use crate::server::Server;
@@ -58,7 +64,14 @@ const TRANSCRIPT_LINES: usize = 12;
 pub async fn run(target: &Target, server: &Server, scenario: &Scenario) -> Result<(), String> {
     let mut variables = server.variables.clone();
     variables.insert("id".to_owned(), random_id().into());
-    let mut run = Run { target, server, variables, connections: HashMap::new(), transcript: Vec::new() };
+    let mut run = Run {
+        target,
+        server,
+        variables,
+        kind: scenario.transport()?,
+        connections: HashMap::new(),
+        transcript: Vec::new(),
+    };
     run.all(&scenario.steps).await.map_err(|error| {
         let skipped = run.transcript.len().saturating_sub(TRANSCRIPT_LINES);
         format!("{error}\nexchanged before:\n  {}", run.transcript[skipped..].join("\n  "))
@@ -69,6 +82,8 @@ struct Run<'a> {
     target: &'a Target,
     server: &'a Server,
     variables: Variables,
+    /// Transport of connections whose step names none.
+    kind: Kind,
     connections: HashMap<String, Connection>,
     transcript: Vec<String>,
 }
@@ -143,6 +158,7 @@ impl Run<'_> {
             "text" | "binary" | "frame" | "raw" => self.write(step).await,
             "expect" => self.expect(step).await,
             "expect_text" => self.expect_text(step).await,
+            "expect_body" => self.expect_body(step).await,
             "expect_frame" => self.expect_frame(step).await,
             "expect_control" => self.expect_control(step).await,
             "offsets" => self.offsets(step).await,

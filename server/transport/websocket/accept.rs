@@ -3,9 +3,10 @@
 //! Source: RFC 6455 §4, RFC 7692 §7.1; rows WS-1 to WS-4 and FRM-13 of the protocol.
 
 use crate::net::Body;
+use crate::observability::Transport as TransportName;
 use crate::protocol::Encoding;
 use crate::reactor::{Handshake, Reactor, Wire};
-use crate::session::{Origin, Transport};
+use crate::session::Origin;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::upgrade::Upgraded;
@@ -78,16 +79,10 @@ pub fn accept<B>(
     };
     let deflate = deflate_answer(request.headers()).filter(|_| options.compression);
     let encoding = if protobuf { Encoding::Protobuf } else { Encoding::Json };
-    let handshake = Handshake {
-        wire: Wire { encoding, unidirectional: false, compression: deflate.is_some() },
-        transport: Transport {
-            native_ping: query_is(query, "cf_ws_frame_ping_pong", "true"),
-            text_payloads: encoding == Encoding::Json,
-            ..Default::default()
-        },
-        origin: Origin { header_user },
-        early: Vec::new(),
-    };
+    let wire = Wire { encoding, compression: deflate.is_some(), ..Wire::default() };
+    let mut handshake = Handshake::new(TransportName::WebSocket, wire);
+    handshake.transport.native_ping = query_is(query, "cf_ws_frame_ping_pong", "true");
+    handshake.origin = Origin { header_user };
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgrade.await {
@@ -218,7 +213,7 @@ fn hand_over(upgraded: Upgraded, mut handshake: Handshake, reactor: &Reactor) {
     let upgraded = match downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => {
             // Copied and dropped: the buffer would pin all of hyper's read buffer for the connection's life.
-            handshake.early = parts.read_buf.to_vec();
+            handshake.early = Some(parts.read_buf.to_vec());
             drop(parts.read_buf);
             return match parts.io.into_inner().into_std() {
                 Ok(socket) => reactor.accept(socket, handshake),
@@ -229,7 +224,7 @@ fn hand_over(upgraded: Upgraded, mut handshake: Handshake, reactor: &Reactor) {
     };
     match downcast::<TokioIo<TlsStream<TcpStream>>>(upgraded) {
         Ok(parts) => {
-            handshake.early = parts.read_buf.to_vec();
+            handshake.early = Some(parts.read_buf.to_vec());
             let (socket, session) = parts.io.into_inner().into_inner();
             match socket.into_std() {
                 Ok(socket) => reactor.accept_tls(socket, Box::new(session), handshake),

@@ -193,6 +193,16 @@ pub fn write_header(out: &mut Vec<u8>, opcode: Opcode, compressed: bool, length:
     }
 }
 
+/// Writes the header of the message that stands in `buffer` behind [`MAX_HEADER`] bytes, right before it, and
+/// says where it begins.
+pub fn enclose(opcode: Opcode, compressed: bool, buffer: &mut [u8]) -> usize {
+    let mut header = Vec::with_capacity(MAX_HEADER);
+    write_header(&mut header, opcode, compressed, buffer.len() - MAX_HEADER);
+    let start = MAX_HEADER - header.len();
+    buffer[start..MAX_HEADER].copy_from_slice(&header);
+    start
+}
+
 /// Longest reason a close frame can carry, in bytes.
 pub const MAX_CLOSE_REASON: usize = 123;
 

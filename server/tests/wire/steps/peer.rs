@@ -1,94 +1,21 @@
-//! Verbs on WebSocket connections.
+//! Verbs on open connections.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Run;
 use super::step::Step;
-use super::web::{check_response, header_list};
 use crate::connection::{Connection, Event};
 use crate::pattern;
 use crate::protobuf;
-use crate::websocket::{self, Frame, WebSocket};
+use crate::websocket::{self, Frame};
 
 impl Run<'_> {
-    pub(super) async fn open(&mut self, step: &mut Step) -> Result<(), String> {
-        let options = step.object()?;
-        self.open_with(step, &options).await.map(drop)
-    }
-
-    async fn open_with(&mut self, step: &mut Step, options: &Map<String, Value>) -> Result<bool, String> {
-        let text = |name: &str| options.get(name).and_then(Value::as_str);
-        let mut target = text("path").unwrap_or("/connection/websocket").to_owned();
-        if let Some(query) = text("query") {
-            target.push_str(&format!("?{query}"));
-        }
-        let mut headers = header_list(options.get("headers"));
-        let protobuf = text("protocol") == Some("protobuf");
-        let subprotocol =
-            text("subprotocol").or((protobuf && text("query").is_none()).then_some("centrifuge-protobuf"));
-        if let Some(subprotocol) = subprotocol {
-            headers.push(("Sec-WebSocket-Protocol".to_owned(), subprotocol.to_owned()));
-        }
-        if options.get("compression").and_then(Value::as_bool) == Some(true) {
-            headers.push(("Sec-WebSocket-Extensions".to_owned(), "permessage-deflate".to_owned()));
-        }
-        let tls = options.get("tls").and_then(Value::as_bool) == Some(true);
-        let opened = WebSocket::open(&self.server.address, tls, &target, &headers).await;
-        let (socket, response) = match opened.map_err(|e| format!("open {target}: {e}"))? {
-            Ok((socket, response)) => (Some(socket), response),
-            Err(response) => (None, response),
-        };
-        check_response(self, step, &response, 101)?;
-        let opened = socket.is_some();
-        if let Some(socket) = socket {
-            self.connections.insert(step.connection.clone(), Connection::new(socket, protobuf));
-        }
-        Ok(opened)
-    }
-
-    pub(super) async fn connect(&mut self, step: &mut Step) -> Result<(), String> {
-        let options = step.object()?;
-        self.open_with(step, &options).await?;
-        let name = step.connection.clone();
-        let mut request = options.get("request").and_then(Value::as_object).cloned().unwrap_or_default();
-        let default_user = format!("{name}-{}", self.variables["id"].as_str().unwrap_or_default());
-        let user = options.get("user").cloned().unwrap_or(default_user.into());
-        match options.get("token") {
-            Some(Value::Null) => {}
-            Some(token) => drop(request.insert("token".to_owned(), token.clone())),
-            None => {
-                let claims = json!({"sub": user});
-                let token = crate::keys::mint(claims.as_object().expect("an object was just built"))?;
-                request.insert("token".to_owned(), token.into());
-            }
-        }
-        self.variables.insert(format!("{name}.user"), user);
-        step.argument = json!({"connect": request});
-        let capture = format!("$capture:{name}.client");
-        let default = json!({"client": capture, "$more": true});
-        let reply = match step.take("reply") {
-            Some(Value::Object(mut members)) => {
-                let client = members.entry("client").or_insert_with(|| capture.clone().into());
-                if client == "$any" || client == "$uuid" {
-                    *client = capture.into();
-                }
-                Value::Object(members)
-            }
-            Some(other) => other,
-            None => default,
-        };
-        self.exchange(step, Some(json!({"connect": reply}))).await
-    }
-
     pub(super) async fn call(&mut self, step: &mut Step) -> Result<(), String> {
         let reply = step.take("reply");
         self.exchange(step, reply).await
     }
 
     async fn exchange(&mut self, step: &mut Step, reply: Option<Value>) -> Result<(), String> {
-        let error = step.take("error");
-        let temporary = step.take("temporary");
-        let disconnect = step.take("disconnect");
         let mut command = step.object()?;
         let id = match command.get("id") {
             Some(id) => id.clone(),
@@ -98,22 +25,36 @@ impl Run<'_> {
         let command = Value::Object(command);
         self.note(format!("{} -> {command}", step.connection));
         self.connection(&step.connection)?.send(&[command]).await?;
+        self.expect_reply(step, Some(id), reply).await
+    }
+
+    /// Judges the answer to a command by the options `error`, `disconnect` and the given pattern. Without an id it is
+    /// the first push of a unidirectional connection.
+    pub(super) async fn expect_reply(
+        &mut self,
+        step: &mut Step,
+        id: Option<Value>,
+        reply: Option<Value>,
+    ) -> Result<(), String> {
+        let error = step.take("error");
+        let temporary = step.take("temporary");
+        let disconnect = step.take("disconnect");
         let event = self.next(&step.connection).await?;
         if let Some(disconnect) = disconnect {
             return check_close(&disconnect, &event);
         }
-        let expected = if let Some(error) = error {
+        let mut expected = if let Some(error) = error {
             let mut body = json!({"code": error[0], "message": error[1]});
             if temporary.is_some() {
                 body["temporary"] = true.into();
             }
-            json!({"id": id, "error": body})
-        } else if let Some(Value::Object(mut reply)) = reply {
-            reply.insert("id".to_owned(), id);
-            Value::Object(reply)
+            json!({"error": body})
         } else {
-            json!({"id": id, "error": "$absent", "$more": true})
+            reply.unwrap_or_else(|| json!({"error": "$absent", "$more": true}))
         };
+        if let (Some(id), Some(members)) = (id, expected.as_object_mut()) {
+            members.insert("id".to_owned(), id);
+        }
         match event {
             Event::Message(message) => self.check(&expected, &message.value),
             other => Err(format!("expected {expected}, got {other}")),
@@ -187,6 +128,11 @@ impl Run<'_> {
         }
     }
 
+    pub(super) async fn expect_body(&mut self, step: &mut Step) -> Result<(), String> {
+        let literal = step.text()?.to_owned();
+        self.connection(&step.connection)?.expect_body(&literal).await
+    }
+
     pub(super) async fn expect_frame(&mut self, step: &mut Step) -> Result<(), String> {
         let connection = self.connection(&step.connection)?;
         if connection.has_pending() {
@@ -235,14 +181,17 @@ impl Run<'_> {
             let Event::Message(message) = event else {
                 return Err(format!("waiting for {expected}, got {event}"));
             };
-            let publications = match &message.value {
-                value if value["push"]["channel"] == channel && value["push"]["pub"].is_object() => {
-                    vec![value["push"]["pub"].clone()]
-                }
-                value if value["push"]["channel"] == channel => {
-                    return Err(format!("waiting for {expected}"));
-                }
-                value => value["subscribe"]["publications"].as_array().cloned().unwrap_or_default(),
+            let value = &message.value;
+            let push = if value["push"].is_object() { &value["push"] } else { value };
+            let listed =
+                [&value["subscribe"], &value["connect"]["subs"][channel.as_str().unwrap_or_default()]];
+            let publications = if push["channel"] != channel {
+                let listed = listed.into_iter().find_map(|result| result["publications"].as_array());
+                listed.cloned().unwrap_or_default()
+            } else if push["pub"].is_object() {
+                vec![push["pub"].clone()]
+            } else {
+                return Err(format!("waiting for {expected}"));
             };
             for publication in publications {
                 if publication["offset"] != expected {
@@ -255,8 +204,29 @@ impl Run<'_> {
     }
 
     pub(super) async fn quiet(&mut self, step: &mut Step) -> Result<(), String> {
+        if self.connection(&step.connection)?.kind.unidirectional() {
+            return self.quiet_by_api(step).await;
+        }
         step.argument = json!({"unsubscribe": {"channel": "quiet-marker"}});
         self.exchange(step, Some(json!({"unsubscribe": {}}))).await
+    }
+
+    /// As nothing can be sent, the marker is a subscription that comes and goes.
+    async fn quiet_by_api(&mut self, step: &Step) -> Result<(), String> {
+        let variable = |name: &str| self.variables.get(&format!("{}.{name}", step.connection)).cloned();
+        let target =
+            json!({"channel": "quiet-marker", "user": variable("user"), "client": variable("client")});
+        for method in ["subscribe", "unsubscribe"] {
+            let answer = self.call_api(method, &target).await?;
+            self.check(&json!({"result": {}}), &answer)?;
+            match self.next(&step.connection).await? {
+                Event::Message(message) => {
+                    self.check(&json!({"channel": "quiet-marker", method: "$any"}), &message.value)?;
+                }
+                other => return Err(format!("expected the marker, got {other}")),
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn closed(&mut self, step: &mut Step) -> Result<(), String> {
@@ -304,7 +274,7 @@ impl Run<'_> {
         Ok(event)
     }
 
-    fn connection(&mut self, name: &str) -> Result<&mut Connection, String> {
+    pub(super) fn connection(&mut self, name: &str) -> Result<&mut Connection, String> {
         self.connections.get_mut(name).ok_or_else(|| format!("no connection {name}"))
     }
 }
@@ -324,6 +294,6 @@ fn check_close(expected: &Value, event: &Event) -> Result<(), String> {
         {
             Ok(())
         }
-        other => Err(format!("expected close frame {expected}, got {other}")),
+        other => Err(format!("expected close {expected}, got {other}")),
     }
 }

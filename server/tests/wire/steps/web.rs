@@ -52,6 +52,15 @@ impl Run<'_> {
         self.check(&expected, &actual)
     }
 
+    /// Calls the API and returns the body of the answer.
+    pub(super) async fn call_api(&mut self, method: &str, request: &Value) -> Result<Value, String> {
+        let headers = [("X-API-Key".to_owned(), API_KEY.to_owned())];
+        let (target, body) = (format!("/api/{method}"), request.to_string());
+        let response = http::request(&self.server.address, false, "POST", &target, &headers, body.as_bytes());
+        let response = response.await.map_err(|e| format!("POST {target}: {e}"))?;
+        serde_json::from_slice(&response.body).map_err(|e| format!("body of {target}: {e}"))
+    }
+
     pub(super) async fn http(&mut self, step: &mut Step) -> Result<(), String> {
         let options = step.object()?;
         let text = |name: &str| options.get(name).and_then(Value::as_str);

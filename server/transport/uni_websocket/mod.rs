@@ -1,0 +1,3 @@
+//! WebSocket connections that only receive, after one connect request.
+
+pub mod accept;
