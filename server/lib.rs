@@ -17,6 +17,9 @@ pub mod proxy;
 pub mod reactor;
 pub mod seams;
 pub mod session;
+pub mod stores;
+#[cfg(test)]
+mod testing;
 pub mod transport;
 
 /// Version of this program.

@@ -7,9 +7,11 @@
 #[cfg(test)]
 pub(crate) mod contract_tests;
 mod memory;
+mod redis;
 mod types;
 
 pub use memory::MemoryBroker;
+pub use redis::{RedisBroker, RedisBrokerSettings};
 pub use types::{
     BrokerError, ClientInfo, Epoch, HistoryFilter, HistoryPage, MaybeReady, Publication, PublishOptions,
     PublishOutcome, StreamPosition, Tags,
@@ -39,6 +41,11 @@ pub trait Receiver: Send + Sync + 'static {
     fn join(&self, channel: &Arc<str>, info: Arc<ClientInfo>);
     /// A client left `channel`, somewhere in the cluster.
     fn leave(&self, channel: &Arc<str>, info: Arc<ClientInfo>);
+    /// Publications of `channel` may have been missed, and from now on they arrive again: whoever has a position
+    /// must compare it. An engine that cannot miss any never calls it.
+    fn gap(&self, channel: &Arc<str>) {
+        let _ = channel;
+    }
 }
 
 /// An engine for publications.
@@ -86,4 +93,8 @@ pub trait Broker: Send + Sync + 'static {
     ) -> MaybeReady<Result<HistoryPage, BrokerError>>;
     /// Removes retained publications; offset, epoch and version stay.
     fn remove_history(&self, channel: &Arc<str>) -> MaybeReady<Result<(), BrokerError>>;
+    /// Why publications may not reach this node now, as far as the last seconds tell; none when they do.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
