@@ -69,6 +69,9 @@ impl From<NodeError> for Refusal {
             NodeError::Broker(BrokerError::ReverseFromZero | BrokerError::Unavailable(_))
             | NodeError::Presence(_)
             | NodeError::BadPattern(_)
+            | NodeError::Survey(_)
+            | NodeError::NoAnswer { .. }
+            | NodeError::NotTold(_)
             | NodeError::AlreadyExpired(_) => ApiErrorCode::Internal,
         };
         Self { code, reason: Some(error.into()) }

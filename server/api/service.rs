@@ -165,7 +165,7 @@ impl ApiService for Service {
     }
 
     async fn channels(&self, request: api::ChannelsRequest) -> api::ChannelsResponse {
-        let work = async { self.list_channels(request) };
+        let work = self.list_channels(request);
         respond!(ChannelsResponse, self.run(ApiMethod::Channels, work).await)
     }
 

@@ -10,15 +10,16 @@ use crate::api::{EndpointGroups, Port, route_path};
 use crate::auth::{ApiKey, OriginPolicy};
 use crate::broker::MemoryBroker;
 use crate::channel::{NamespaceError, PatternError};
+use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::node::{Connections, Node, NodeParts};
+use crate::node::{Connections, Everywhere, Node, NodeParts};
 use crate::observability::{ApiProtocol, Metrics, MetricsSettings};
 use crate::presence::MemoryPresence;
 use crate::reactor::{Backend, Reactor};
 use crate::seams::{Clock, SystemClock};
 use crate::transport::websocket::accept::Options;
 use arc_swap::ArcSwap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// Bytes of a request body of the server API.
 const API_BODY_LIMIT: usize = 64 << 20;
@@ -59,6 +60,8 @@ pub struct Assembly {
     namespaces: Arc<SwappableNamespaces>,
     endpoints: Arc<Endpoints>,
     service: Arc<Service>,
+    /// Kept alive for the reactor's backend, which must not own its reactor.
+    _everywhere: Arc<dyn Connections>,
 }
 
 /// Namespaces of the node that a reload can replace.
@@ -87,11 +90,13 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
     let broker = Arc::new(MemoryBroker::detached(clock.clone()));
     let presence = Arc::new(MemoryPresence::new());
     let metrics = Arc::new(Metrics::new(metrics_settings(config), clock.now().instant));
+    let cluster = Cluster::alone(clock.clone(), metrics.clone());
     let node = Arc::new(Node::new(NodeParts {
         name: node_name(config),
         version: crate::VERSION.to_owned(),
         broker: broker.clone(),
         presence: presence.clone(),
+        cluster: cluster.clone(),
         namespaces: node_namespaces.clone(),
         metrics: metrics.clone(),
         clock: clock.clone(),
@@ -108,10 +113,13 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
     let environment = resolve::environment(config, namespaces, node.uid());
     let reactor = Reactor::new(shards, environment, backend, clock.clone(), metrics.clone(), runtime)?;
     broker.attach(reactor.clone());
-    let as_connections: Arc<dyn Connections> = reactor.clone();
+    let everywhere: Arc<dyn Connections> =
+        Arc::new(Everywhere { local: reactor.clone(), cluster: cluster.clone() });
     // Set once, right here, before anything can ask.
-    let _ = connections.set(Arc::downgrade(&as_connections));
-    node.set_connections(as_connections);
+    let _ = connections.set(Arc::downgrade(&everywhere));
+    node.set_connections(reactor.clone());
+    let node_as_handler: Weak<Node> = Arc::downgrade(&node);
+    cluster.set_handler(node_as_handler);
 
     let service = Arc::new(Service::new(node.clone(), ApiProtocol::Http));
     let http_api =
@@ -143,6 +151,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
         namespaces: node_namespaces,
         endpoints,
         service,
+        _everywhere: everywhere,
     })
 }
 

@@ -1,6 +1,8 @@
 //! What a node asks of the connections it holds.
 
 use super::types::{DisconnectUser, RefreshUser, SubscribeUser, UnsubscribeUser};
+use crate::cluster::Cluster;
+use gyre_proto::control;
 use std::sync::Arc;
 
 /// How much a node holds at this moment.
@@ -28,8 +30,54 @@ pub trait Connections: Send + Sync + 'static {
     fn disconnect(&self, request: Arc<DisconnectUser>);
     /// Refreshes matching connections.
     fn refresh(&self, request: Arc<RefreshUser>);
-    /// Channels with subscribers on this node, with how many.
+    /// Channels of this node with subscribers, with how many.
     fn channels(&self) -> Vec<(Arc<str>, u32)>;
     /// Totals of this node.
     fn counts(&self) -> Counts;
+}
+
+/// The connections of this node and of all others, for those who act on them without the node.
+pub struct Everywhere {
+    /// Connections of this node.
+    pub local: Arc<dyn Connections>,
+    /// The way to the others.
+    pub cluster: Arc<Cluster>,
+}
+
+impl Everywhere {
+    fn tell(&self, fill: impl FnOnce(&mut control::Command)) {
+        if let Err(error) = self.cluster.tell(fill) {
+            tracing::warn!(%error, "other nodes were not told");
+        }
+    }
+}
+
+impl Connections for Everywhere {
+    fn subscribe(&self, request: Arc<SubscribeUser>) {
+        self.tell(|command| command.subscribe = Some(Box::new((&*request).into())));
+        self.local.subscribe(request);
+    }
+
+    fn unsubscribe(&self, request: Arc<UnsubscribeUser>) {
+        self.tell(|command| command.unsubscribe = Some(Box::new((&*request).into())));
+        self.local.unsubscribe(request);
+    }
+
+    fn disconnect(&self, request: Arc<DisconnectUser>) {
+        self.tell(|command| command.disconnect = Some(Box::new((&*request).into())));
+        self.local.disconnect(request);
+    }
+
+    fn refresh(&self, request: Arc<RefreshUser>) {
+        self.tell(|command| command.refresh = Some(Box::new((&*request).into())));
+        self.local.refresh(request);
+    }
+
+    fn channels(&self) -> Vec<(Arc<str>, u32)> {
+        self.local.channels()
+    }
+
+    fn counts(&self) -> Counts {
+        self.local.counts()
+    }
 }

@@ -3,6 +3,7 @@
 //! Knows no transport and no encoding. Options of a channel come from its namespace; who is
 //! allowed to use a verb was decided before it is called.
 
+mod cluster;
 mod connections;
 mod control;
 mod glob;
@@ -11,7 +12,7 @@ mod publish;
 mod read;
 mod types;
 
-pub use connections::{Connections, Counts};
+pub use connections::{Connections, Counts, Everywhere};
 pub use glob::{Glob, GlobError};
 pub use namespaces::{ChannelKind, ChannelOptions, DataFormat, Namespaces};
 pub use types::{
@@ -20,9 +21,10 @@ pub use types::{
 };
 
 use crate::broker::Broker;
+use crate::cluster::Cluster;
 use crate::observability::Metrics;
 use crate::presence::PresenceStore;
-use crate::seams::{Clock, random_id};
+use crate::seams::Clock;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -38,6 +40,8 @@ pub struct NodeParts {
     pub broker: Arc<dyn Broker>,
     /// Engine for presence.
     pub presence: Arc<dyn PresenceStore>,
+    /// This node among the others.
+    pub cluster: Arc<Cluster>,
     /// Options of channels.
     pub namespaces: Arc<dyn Namespaces>,
     /// Where actions are counted.
@@ -51,7 +55,6 @@ pub struct NodeParts {
 /// Verbs whose engine answers at once answer at once and allocate no future; see
 /// [`crate::broker::MaybeReady`].
 pub struct Node {
-    uid: String,
     started: Instant,
     parts: NodeParts,
     /// Set once, because connections need the node and the node needs them.
@@ -68,16 +71,10 @@ struct Aggregated {
 }
 
 impl Node {
-    /// Makes a node with a new random identifier and no connections.
+    /// Makes a node with no connections.
     pub fn new(parts: NodeParts) -> Self {
         let started = parts.clock.now().instant;
-        Self {
-            uid: random_id().to_string(),
-            started,
-            parts,
-            connections: OnceLock::new(),
-            aggregated: ArcSwap::default(),
-        }
+        Self { started, parts, connections: OnceLock::new(), aggregated: ArcSwap::default() }
     }
 
     /// Gives the node its connections. Only the first call counts.
@@ -87,7 +84,7 @@ impl Node {
 
     /// The identifier, new at each start.
     pub fn uid(&self) -> &str {
-        &self.uid
+        self.parts.cluster.uid()
     }
 
     /// The configured name.

@@ -1,9 +1,11 @@
 //! Verbs that only look: presence, history, channels, nodes.
 
-use super::{Aggregated, ChannelsPage, Counts, Glob, Node, NodeError, NodeInfo};
+use super::{Aggregated, ChannelsPage, Counts, Node, NodeError, NodeInfo, cluster};
 use crate::broker::{ClientInfo, HistoryFilter, HistoryPage, MaybeReady};
 use crate::observability::{Action, Gauges};
 use crate::presence::PresenceStats;
+use gyre_proto::api;
+use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,33 +70,42 @@ impl Node {
         convert(self.parts.broker.remove_history(&Arc::from(channel)))
     }
 
-    /// Lists channels with subscribers whose names match `pattern`; the empty pattern matches all.
+    /// Lists channels of all nodes with subscribers whose names match `pattern`; the empty pattern matches all.
     ///
     /// # Errors
-    /// `BadPattern`.
-    pub fn channels(&self, pattern: &str) -> Result<ChannelsPage, NodeError> {
+    /// `BadPattern`; `Survey` when a node does not answer, `NoAnswer` when it cannot: a retry may help.
+    pub fn channels(&self, pattern: &str) -> MaybeReady<Result<ChannelsPage, NodeError>> {
         self.count(Action::Survey);
-        let glob = if pattern.is_empty() { None } else { Some(Glob::compile(pattern)?) };
-        let Some(connections) = self.connections.get() else {
-            return Ok(ChannelsPage::default());
+        let glob = match cluster::glob(pattern) {
+            Ok(glob) => glob,
+            Err(error) => return MaybeReady::ready(Err(error)),
         };
-        let wanted = |name: &str| glob.as_ref().is_none_or(|glob| glob.matches(name));
-        let channels = connections
-            .channels()
-            .into_iter()
-            .filter(|(name, subscribers)| *subscribers > 0 && wanted(name))
-            .map(|(name, subscribers)| (name.to_string(), subscribers))
-            .collect();
-        Ok(ChannelsPage { channels })
+        let cluster = &self.parts.cluster;
+        if cluster.size() == 1 {
+            let own = self.own_channels(glob.as_ref());
+            let channels = own.map(|(name, clients)| (name.to_string(), clients)).collect();
+            return MaybeReady::ready(Ok(ChannelsPage { channels }));
+        }
+        let request = api::ChannelsRequest { pattern: pattern.to_owned() };
+        cluster.survey(cluster::CHANNELS, request.encode_to_vec().into(), None).map(|answers| {
+            let channels = cluster::sum_channels(answers?)?;
+            Ok(ChannelsPage { channels })
+        })
     }
 
     /// Describes every node of the cluster, this one first.
     pub fn info(&self) -> Vec<NodeInfo> {
+        let others = self.parts.cluster.others().into_iter().map(NodeInfo::from);
+        std::iter::once(self.own_info()).chain(others).collect()
+    }
+
+    /// Describes this node.
+    pub(super) fn own_info(&self) -> NodeInfo {
         let Counts { clients, users, channels, subscriptions } = self.counts();
         let uptime = self.parts.clock.now().instant.saturating_duration_since(self.started);
         let aggregated = self.aggregated.load();
-        vec![NodeInfo {
-            uid: self.uid.clone(),
+        NodeInfo {
+            uid: self.uid().to_owned(),
             name: self.parts.name.clone(),
             version: self.parts.version.clone(),
             clients,
@@ -104,7 +115,7 @@ impl Node {
             uptime: uptime.as_secs().min(u32::MAX.into()) as u32,
             metrics: aggregated.items.clone(),
             metrics_interval: aggregated.interval.as_secs_f64(),
-        }]
+        }
     }
 
     /// Takes the metrics of the last `interval` for [`Node::info`]. Called once per interval, which is
@@ -118,7 +129,8 @@ impl Node {
     /// What this node holds, for [`crate::observability::Metrics::render`].
     pub fn gauges(&self) -> Gauges {
         let Counts { clients, users, channels, subscriptions } = self.counts();
-        Gauges { clients, users, subscriptions, channels, nodes: 1 }
+        let nodes = self.parts.cluster.size() as u32;
+        Gauges { clients, users, subscriptions, channels, nodes }
     }
 
     fn counts(&self) -> Counts {

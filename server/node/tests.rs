@@ -119,13 +119,15 @@ fn node(slow: bool) -> (Arc<Node>, Arc<Fake>) {
     let fake = Arc::new(Fake::default());
     let memory = MemoryBroker::new(fake.clone(), clock.clone());
     let broker: Arc<dyn Broker> = if slow { Arc::new(Slow(memory)) } else { Arc::new(memory) };
+    let metrics = Arc::new(Metrics::new(MetricsSettings::default(), clock.now().instant));
     let node = Node::new(NodeParts {
         name: "test".to_owned(),
         version: "0".to_owned(),
         broker,
         presence: Arc::new(MemoryPresence::new()),
         namespaces: Arc::new(Rules),
-        metrics: Arc::new(Metrics::new(MetricsSettings::default(), clock.now().instant)),
+        cluster: Cluster::alone(clock.clone(), metrics.clone()),
+        metrics,
         clock,
     });
     node.set_connections(fake.clone());
@@ -275,7 +277,7 @@ fn features_a_namespace_lacks_are_not_available() {
 fn channels_are_those_with_subscribers_that_match() {
     let (node, _) = node(false);
     let names =
-        |pattern: &str| node.channels(pattern).map(|page| page.channels.into_keys().collect::<Vec<_>>());
+        |pattern: &str| now(node.channels(pattern)).map(|page| page.channels.into_keys().collect::<Vec<_>>());
     assert_eq!(names("").expect("all"), ["kept:a", "news"]);
     assert_eq!(names("kept:*").expect("some"), ["kept:a"]);
     assert!(matches!(names("["), Err(NodeError::BadPattern(_))));
@@ -293,4 +295,60 @@ fn info_describes_this_node() {
     let nodes = node.info();
     assert_eq!(nodes[0].metrics_interval, 60.0);
     assert_eq!(nodes[0].metrics["centrifugo.node.num_clients"], 3.0);
+}
+
+#[test]
+fn what_other_nodes_are_told_says_the_same_when_it_comes_back() {
+    let target = Target { user: "42".into(), client: "c".into(), session: "s".into() };
+    let subscribe = SubscribeUser {
+        target: target.clone(),
+        channel: "news".into(),
+        expire_at: 5,
+        info: Bytes::from_static(b"i"),
+        data: Bytes::from_static(b"d"),
+        recover_since: Some(StreamPosition { offset: 7, epoch: "e".into() }),
+        presence: Some(true),
+        join_leave: Some(false),
+        push_join_leave: Some(true),
+        recovery: Some(false),
+        positioning: Some(true),
+    };
+    let back = SubscribeUser::from(gyre_proto::control::Subscribe::from(&subscribe));
+    assert_eq!(format!("{back:?}"), format!("{subscribe:?}"));
+    let disconnect = DisconnectUser {
+        target: target.clone(),
+        whitelist: vec!["w".into()],
+        code: 4001,
+        reason: "enough".into(),
+    };
+    let back = DisconnectUser::from(gyre_proto::control::Disconnect::from(&disconnect));
+    assert_eq!(format!("{back:?}"), format!("{disconnect:?}"));
+    let refresh =
+        RefreshUser { target: target.clone(), expired: true, expire_at: 9, info: Bytes::from_static(b"i") };
+    let back = RefreshUser::from(gyre_proto::control::Refresh::from(&refresh));
+    assert_eq!(format!("{back:?}"), format!("{refresh:?}"));
+    let unsubscribe = UnsubscribeUser { target, channel: "news".into() };
+    let back = UnsubscribeUser::from(gyre_proto::control::Unsubscribe::from(&unsubscribe));
+    assert_eq!(format!("{back:?}"), format!("{unsubscribe:?}"));
+}
+
+#[test]
+fn channels_of_this_node_are_told_to_others() {
+    use crate::cluster::{Handler, Reply, ReplyCode};
+    use prost::Message;
+    let (node, _) = node(false);
+    let asked = |pattern: &str| {
+        let request = gyre_proto::api::ChannelsRequest { pattern: pattern.to_owned() };
+        now(node.answer("channels", request.encode_to_vec().into()))
+    };
+    let reply = asked("kept:*");
+    assert_eq!(reply.code, ReplyCode::OK);
+    let result = gyre_proto::api::ChannelsResult::decode(reply.data).expect("channels");
+    assert_eq!(
+        result.channels.into_iter().map(|(name, info)| (name, info.num_clients)).collect::<Vec<_>>(),
+        [("kept:a".to_owned(), 2)]
+    );
+    assert_eq!(asked("["), Reply::code(ReplyCode::INVALID));
+    assert_eq!(now(node.answer("channels", Bytes::from_static(b"\xff"))), Reply::code(ReplyCode::INVALID));
+    assert_eq!(now(node.answer("other", Bytes::new())), Reply::code(ReplyCode::UNKNOWN));
 }

@@ -1,6 +1,7 @@
 //! What the verbs of a node take and give.
 
 use crate::broker::{BrokerError, StreamPosition, Tags};
+use crate::cluster::{QueueFull, SurveyError};
 use crate::presence::PresenceError;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -148,6 +149,20 @@ pub enum NodeError {
     /// A subscription was asked to expire at a moment that is past (code 100, as upstream answers).
     #[error("expiration {0} is in the past")]
     AlreadyExpired(i64),
+    /// Other nodes were not asked or did not answer (code 100).
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
+    /// A node answered that it cannot (code 100).
+    #[error("node {node} answered a survey with code {code}")]
+    NoAnswer {
+        /// Identifier of the node.
+        node: String,
+        /// What it answered.
+        code: u32,
+    },
+    /// Other nodes were not told (code 100).
+    #[error(transparent)]
+    NotTold(#[from] QueueFull),
     /// The broker failed (code 112 or 100).
     #[error(transparent)]
     Broker(#[from] BrokerError),

@@ -50,11 +50,11 @@ impl Service {
         Ok(api::HistoryRemoveResult {})
     }
 
-    pub(in crate::api) fn list_channels(
+    pub(in crate::api) async fn list_channels(
         &self,
         request: api::ChannelsRequest,
     ) -> Result<api::ChannelsResult, Refusal> {
-        let page = self.node.channels(&request.pattern)?;
+        let page = self.node.channels(&request.pattern).await?;
         let channels = page
             .channels
             .into_iter()

@@ -56,7 +56,7 @@ impl Service {
             whitelist: request.whitelist,
             code,
             reason,
-        });
+        })?;
         Ok(api::DisconnectResult {})
     }
 
@@ -69,7 +69,7 @@ impl Service {
             expired: request.expired,
             expire_at: request.expire_at,
             info: request.info,
-        });
+        })?;
         Ok(api::RefreshResult {})
     }
 }

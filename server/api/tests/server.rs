@@ -6,6 +6,7 @@ use crate::api::{
 };
 use crate::auth::ApiKey;
 use crate::broker::{ClientInfo, MemoryBroker, Publication, Receiver, StreamPosition};
+use crate::cluster::Cluster;
 use crate::net::{Body, Peer, Serving, listen, serve};
 use crate::node::{
     ChannelKind, ChannelOptions, Connections, Counts, DataFormat, DisconnectUser, Namespaces, Node,
@@ -151,13 +152,15 @@ pub async fn start(options: Options) -> Server {
     let clock = Arc::new(VirtualClock::new(1_700_000_000_000));
     let notes = Arc::new(Notes::default());
     let presence = Arc::new(MemoryPresence::new());
+    let metrics = Arc::new(Metrics::new(MetricsSettings::default(), clock.now().instant));
     let node = Arc::new(Node::new(NodeParts {
         name: "test".to_owned(),
         version: "6.9.1 OSS".to_owned(),
         broker: Arc::new(MemoryBroker::new(notes.clone(), clock.clone())),
         presence: presence.clone(),
         namespaces: Arc::new(Rules),
-        metrics: Arc::new(Metrics::new(MetricsSettings::default(), clock.now().instant)),
+        cluster: Cluster::alone(clock.clone(), metrics.clone()),
+        metrics,
         clock,
     }));
     node.set_connections(notes.clone());
