@@ -1,6 +1,8 @@
 //! The only place where rooms are joined: engines, node, reactor, API, endpoints.
 
 use super::endpoints::{Endpoints, FrontPage, Gate};
+use super::engines::{BrokerEngine, Engines};
+use super::redis::RedisSetupError;
 use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
 use crate::api::{
@@ -8,13 +10,11 @@ use crate::api::{
 };
 use crate::api::{EndpointGroups, Port, route_path};
 use crate::auth::{ApiKey, OriginPolicy};
-use crate::broker::MemoryBroker;
 use crate::channel::{NamespaceError, PatternError};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::node::{Connections, Everywhere, Node, NodeParts};
 use crate::observability::{ApiProtocol, Metrics, MetricsSettings};
-use crate::presence::MemoryPresence;
 use crate::reactor::{Backend, Reactor};
 use crate::seams::{Clock, SystemClock};
 use crate::transport::websocket::accept::Options;
@@ -39,6 +39,9 @@ pub enum AssemblyError {
     /// The gRPC services cannot be made.
     #[error("build grpc services")]
     Grpc(#[from] GrpcError),
+    /// Redis cannot be used.
+    #[error("start engines")]
+    Engines(#[from] RedisSetupError),
     /// The operating system refuses threads or event queues.
     #[error("start reactor")]
     Reactor(#[from] std::io::Error),
@@ -50,8 +53,10 @@ pub struct Assembly {
     pub node: Arc<Node>,
     /// Its connections.
     pub reactor: Arc<Reactor>,
-    /// The embedded engine, which wants to be swept.
-    pub broker: Arc<MemoryBroker>,
+    /// What keeps publications.
+    pub broker: BrokerEngine,
+    /// Names of broker and presence store.
+    pub engine_names: (&'static str, &'static str),
     /// Server API over HTTP.
     pub http_api: Option<Arc<HttpApi>>,
     /// What the gRPC health service says.
@@ -87,8 +92,8 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
     let node_namespaces = NodeNamespaces::new(config, namespaces.clone());
     let node_namespaces = Arc::new(SwappableNamespaces(ArcSwap::from_pointee(node_namespaces)));
     let authority = Arc::new(Authority::new(resolve::verifiers(config, &runtime)?));
-    let broker = Arc::new(MemoryBroker::detached(clock.clone()));
-    let presence = Arc::new(MemoryPresence::new());
+    let Engines { broker: engine, presence, broker_name, presence_name } = Engines::start(config, &clock).await?;
+    let broker = engine.shared();
     let metrics = Arc::new(Metrics::new(metrics_settings(config), clock.now().instant));
     let cluster = Cluster::alone(clock.clone(), metrics.clone());
     let node = Arc::new(Node::new(NodeParts {
@@ -112,7 +117,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     let environment = resolve::environment(config, namespaces, node.uid());
     let reactor = Reactor::new(shards, environment, backend, clock.clone(), metrics.clone(), runtime)?;
-    broker.attach(reactor.clone());
+    engine.attach(reactor.clone());
     let everywhere: Arc<dyn Connections> =
         Arc::new(Everywhere { local: reactor.clone(), cluster: cluster.clone() });
     // Set once, right here, before anything can ask.
@@ -144,7 +149,8 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
     Ok(Assembly {
         node,
         reactor,
-        broker,
+        broker: engine,
+        engine_names: (broker_name, presence_name),
         http_api,
         grpc_health,
         authority,

@@ -74,7 +74,8 @@ pub async fn run(
     let signals = Signals::new()?;
     let assembly = assemble(&config, front_page).await?;
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
-    Starting { version: crate::VERSION, broker: "memory", presence: "memory", shards }.emit();
+    let (broker, presence) = assembly.engine_names;
+    Starting { version: crate::VERSION, broker, presence, shards }.emit();
     warn_of_insecure_modes(&config);
     let _pid_file = PidFile::write(&config.pid_file)?;
 
@@ -214,7 +215,7 @@ fn warn_of_insecure_modes(config: &Config) {
     }
 }
 
-async fn sweep(broker: Arc<crate::broker::MemoryBroker>) {
+async fn sweep(broker: super::engines::BrokerEngine) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -28,6 +28,8 @@ pub(super) enum Message {
     Answer(Box<Answered>),
     /// The top of a channel's stream, asked for by a position check.
     Top(Arc<str>, StreamPosition),
+    /// Publications of a channel may have been missed.
+    Gap(Arc<str>),
     Subscribe(Arc<SubscribeUser>),
     Unsubscribe(Arc<UnsubscribeUser>),
     Disconnect(Arc<DisconnectUser>),

@@ -80,14 +80,19 @@ pub struct Limits {
 
 /// What all shards share.
 pub(crate) struct Shared {
-    registry: Registry,
+    registry: Arc<Registry>,
     users: Users,
     backend: Backend,
     clock: Arc<dyn Clock>,
     environment: arc_swap::ArcSwap<Environment>,
     traffic: Traffic,
     metrics: Arc<Metrics>,
+    /// Places for comparing positions after gaps.
+    gap_checks: tokio::sync::Semaphore,
 }
+
+/// Positions compared at the same time after gaps.
+const GAP_CHECKS: usize = 128;
 
 /// Totals over all shards that others decide by.
 #[derive(Default)]
@@ -121,7 +126,8 @@ impl Reactor {
     ) -> std::io::Result<Arc<Self>> {
         let shards = shards.clamp(1, registry::MAX_SHARDS);
         let shared = Arc::new(Shared {
-            registry: Registry::new(shards),
+            registry: Arc::new(Registry::new(shards)),
+            gap_checks: tokio::sync::Semaphore::new(GAP_CHECKS),
             users: Users::default(),
             backend,
             clock,
@@ -257,6 +263,15 @@ impl Receiver for Reactor {
     fn leave(&self, channel: &Arc<str>, info: Arc<ClientInfo>) {
         self.shared.metrics.received(BrokerMessage::Leave, 1);
         self.deliver(Delivery { channel: channel.clone(), kind: Kind::Leave(info) });
+    }
+
+    fn gap(&self, channel: &Arc<str>) {
+        let shards = self.shared.registry.shards(channel);
+        for (index, inbox) in self.inboxes.iter().enumerate() {
+            if shards & (1 << index) != 0 {
+                inbox.push(Message::Gap(channel.clone()));
+            }
+        }
     }
 }
 
