@@ -29,6 +29,9 @@ pub trait ConnectionEndpoints: Send + Sync + 'static {
     fn call(&self, request: Request<Incoming>, peer: Peer) -> Reply;
 }
 
+/// Where load balancers ask whether publications reach this node; served with `/health`.
+const READY: &str = "/ready";
+
 /// What one port serves; `None` means not here.
 pub struct Port {
     /// The node, for health and metrics.
@@ -39,7 +42,7 @@ pub struct Port {
     pub api: Option<Arc<HttpApi>>,
     /// Server API over gRPC and gRPC-Web.
     pub grpc: Option<GrpcFront>,
-    /// Path of `/health`.
+    /// Path of `/health`; with it comes `/ready`.
     pub health: Option<String>,
     /// Path of `/metrics`.
     pub metrics: Option<String>,
@@ -74,6 +77,7 @@ enum Route<'p> {
     Connection(&'p Arc<dyn ConnectionEndpoints>),
     Grpc(&'p GrpcFront),
     Health,
+    Ready,
     Metrics,
     Explorer(&'p Explorer),
     Nobody,
@@ -117,6 +121,9 @@ impl Port {
         if self.health.as_deref() == Some(path) {
             return Route::Health;
         }
+        if path == READY && self.health.is_some() {
+            return Route::Ready;
+        }
         if self.metrics.as_deref() == Some(path) {
             return Route::Metrics;
         }
@@ -132,6 +139,13 @@ impl Port {
             Route::Connection(endpoints) => endpoints.call(request, peer),
             Route::Grpc(grpc) => Box::pin(grpc.clone().call(request)),
             Route::Health => ready(reply::json(StatusCode::OK, "{}")),
+            Route::Ready => ready(match self.node.trouble() {
+                None => reply::json(StatusCode::OK, "{}"),
+                Some(reason) => {
+                    let body = serde_json::json!({"reason": reason}).to_string();
+                    reply::json(StatusCode::SERVICE_UNAVAILABLE, body)
+                }
+            }),
             Route::Metrics => {
                 let now = self.node.clock().now().instant;
                 ready(reply::page(METRICS_CONTENT_TYPE, self.node.metrics().render(self.node.gauges(), now)))
@@ -144,7 +158,7 @@ impl Port {
     /// The label of a route in metrics. Peers cannot make new ones.
     fn label(&self, request: &Request<Incoming>) -> Cow<'static, str> {
         match self.route(request) {
-            Route::Api(..) | Route::Connection(_) | Route::Health | Route::Metrics => {
+            Route::Api(..) | Route::Connection(_) | Route::Health | Route::Ready | Route::Metrics => {
                 request.uri().path().to_owned().into()
             }
             Route::Explorer(explorer) => explorer.prefix().to_owned().into(),

@@ -1,6 +1,7 @@
 //! The only place where rooms are joined: engines, node, reactor, API, endpoints.
 
 use super::endpoints::{Endpoints, FrontPage, Gate};
+use super::engines::{BrokerEngine, ControlPath, EngineError, Engines};
 use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
 use crate::api::{
@@ -8,13 +9,11 @@ use crate::api::{
 };
 use crate::api::{EndpointGroups, Port, route_path};
 use crate::auth::{ApiKey, OriginError, OriginPolicy};
-use crate::broker::MemoryBroker;
 use crate::channel::NamespaceError;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Controller};
 use crate::config::Config;
 use crate::node::{Connections, Everywhere, Node, NodeParts};
 use crate::observability::{ApiProtocol, Metrics, MetricsSettings};
-use crate::presence::MemoryPresence;
 use crate::reactor::{Backend, Reactor};
 use crate::seams::{Clock, SystemClock};
 use crate::transport::websocket::accept::Options;
@@ -39,6 +38,9 @@ pub enum AssemblyError {
     /// The gRPC services cannot be made.
     #[error("build grpc services")]
     Grpc(#[from] GrpcError),
+    /// Redis cannot be used.
+    #[error("start engines")]
+    Engines(#[from] EngineError),
     /// The operating system refuses threads or event queues.
     #[error("start reactor")]
     Reactor(#[from] std::io::Error),
@@ -50,8 +52,10 @@ pub struct Assembly {
     pub node: Arc<Node>,
     /// Its connections.
     pub reactor: Arc<Reactor>,
-    /// The embedded engine, which wants to be swept.
-    pub broker: Arc<MemoryBroker>,
+    /// What keeps publications.
+    pub broker: BrokerEngine,
+    /// Names of broker and presence store.
+    pub engine_names: (&'static str, &'static str),
     /// Server API over HTTP.
     pub http_api: Option<Arc<HttpApi>>,
     /// What the gRPC health service says.
@@ -60,6 +64,8 @@ pub struct Assembly {
     namespaces: Arc<SwappableNamespaces>,
     endpoints: Arc<Endpoints>,
     service: Arc<Service>,
+    /// This node among the others, and what carries its messages when it is not alone.
+    pub cluster: (Arc<Cluster>, Option<Arc<dyn Controller>>),
     /// Kept alive for the reactor's backend, which must not own its reactor.
     _everywhere: Arc<dyn Connections>,
 }
@@ -87,10 +93,14 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
     let node_namespaces = NodeNamespaces::new(config, namespaces.clone());
     let node_namespaces = Arc::new(SwappableNamespaces(ArcSwap::from_pointee(node_namespaces)));
     let authority = Arc::new(Authority::new(resolve::verifiers(config, &runtime)?));
-    let broker = Arc::new(MemoryBroker::detached(clock.clone()));
-    let presence = Arc::new(MemoryPresence::new());
+    let Engines { broker: engine, presence, control, broker_name, presence_name } =
+        Engines::start(config, &clock).await?;
+    let broker = engine.shared();
     let metrics = Arc::new(Metrics::new(metrics_settings(config), clock.now().instant));
-    let cluster = Cluster::alone(clock.clone(), metrics.clone());
+    let cluster = match &control {
+        ControlPath::None => Cluster::alone(clock.clone(), metrics.clone()),
+        _ => Cluster::joined(clock.clone(), metrics.clone()),
+    };
     let node = Arc::new(Node::new(NodeParts {
         name: node_name(config),
         version: crate::VERSION.to_owned(),
@@ -112,7 +122,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     let environment = resolve::environment(config, namespaces, node.uid());
     let reactor = Reactor::new(shards, environment, backend, clock.clone(), metrics.clone(), runtime)?;
-    broker.attach(reactor.clone());
+    engine.attach(reactor.clone());
     let everywhere: Arc<dyn Connections> =
         Arc::new(Everywhere { local: reactor.clone(), cluster: cluster.clone() });
     // Set once, right here, before anything can ask.
@@ -120,6 +130,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
     node.set_connections(reactor.clone());
     let node_as_handler: Weak<Node> = Arc::downgrade(&node);
     cluster.set_handler(node_as_handler);
+    let controller = control.start(cluster.uid(), Arc::new(cluster.clone())).await?;
 
     let service = Arc::new(Service::new(node.clone(), ApiProtocol::Http));
     let http_api =
@@ -144,13 +155,15 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
     Ok(Assembly {
         node,
         reactor,
-        broker,
+        broker: engine,
+        engine_names: (broker_name, presence_name),
         http_api,
         grpc_health,
         authority,
         namespaces: node_namespaces,
         endpoints,
         service,
+        cluster: (cluster, controller),
         _everywhere: everywhere,
     })
 }

@@ -3,7 +3,9 @@
 mod assemble;
 pub mod dev;
 mod endpoints;
+mod engines;
 mod policy;
+mod redis;
 mod resolve;
 mod run;
 mod tokens;

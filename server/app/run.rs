@@ -74,7 +74,8 @@ pub async fn run(
     let signals = Signals::new()?;
     let assembly = assemble(&config, front_page).await?;
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
-    Starting { version: crate::VERSION, broker: "memory", presence: "memory", shards }.emit();
+    let (broker, presence) = assembly.engine_names;
+    Starting { version: crate::VERSION, broker, presence, shards }.emit();
     warn_of_insecure_modes(&config);
     let _pid_file = PidFile::write(&config.pid_file)?;
 
@@ -85,6 +86,11 @@ pub async fn run(
     let sweeper = tokio::spawn(sweep(assembly.broker.clone()));
     let aggregator =
         tokio::spawn(aggregate(assembly.node.clone(), config.node.info_metrics_aggregate_interval.to_std()));
+    let (cluster, controller) = assembly.cluster.clone();
+    let talk = controller.clone().map(|controller| {
+        let cluster = cluster.clone();
+        tokio::spawn(async move { cluster.run(controller).await })
+    });
     ready(&assembly);
     wait_for_end(&assembly, signals, reread).await;
 
@@ -104,6 +110,10 @@ pub async fn run(
             }
         } => {}
         () = deadline => tracing::warn!("shutdown timed out; connections that are left are dropped"),
+    }
+    if let (Some(talk), Some(controller)) = (talk, controller) {
+        talk.abort();
+        cluster.leave(&*controller).await;
     }
     sweeper.abort();
     aggregator.abort();
@@ -214,7 +224,7 @@ fn warn_of_insecure_modes(config: &Config) {
     }
 }
 
-async fn sweep(broker: Arc<crate::broker::MemoryBroker>) {
+async fn sweep(broker: super::engines::BrokerEngine) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -8,10 +8,12 @@
 pub(crate) mod contract_tests;
 mod memory;
 mod nats;
+mod redis;
 mod types;
 
 pub use memory::MemoryBroker;
 pub use nats::{NatsBroker, NatsBrokerSettings, NatsRawMode};
+pub use redis::{RedisBroker, RedisBrokerSettings};
 pub use types::{
     BrokerError, ClientInfo, Epoch, HistoryFilter, HistoryPage, MaybeReady, Publication, PublishOptions,
     PublishOutcome, StreamPosition, Tags,
@@ -46,6 +48,11 @@ pub trait Receiver: Send + Sync + 'static {
     /// source holds back; one that is called by publishers need not, since they wait before they call.
     fn room(&self) -> MaybeReady<()> {
         MaybeReady::ready(())
+    }
+    /// Publications of `channel` may have been missed, and from now on they arrive again: whoever has a position
+    /// must compare it. An engine that cannot miss any never calls it.
+    fn gap(&self, channel: &Arc<str>) {
+        let _ = channel;
     }
 }
 
@@ -94,4 +101,8 @@ pub trait Broker: Send + Sync + 'static {
     ) -> MaybeReady<Result<HistoryPage, BrokerError>>;
     /// Removes retained publications; offset, epoch and version stay.
     fn remove_history(&self, channel: &Arc<str>) -> MaybeReady<Result<(), BrokerError>>;
+    /// Why publications may not reach this node now, as far as the last seconds tell; none when they do.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }

@@ -9,6 +9,7 @@
 mod members;
 mod nats;
 mod outgoing;
+mod redis;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ mod tests;
 pub use members::Member;
 pub use nats::NatsController;
 pub use outgoing::QueueFull;
+pub use redis::RedisController;
 pub use survey::{Answers, Reply, ReplyCode, SurveyError};
 
 use crate::broker::MaybeReady;

@@ -12,10 +12,11 @@ const ROWS: &[Row] = &[
     ("client.proxy.refresh.enabled", "refresh proxy", |c| c.client.proxy.refresh.enabled),
     ("rpc.without_namespace.proxy_enabled", "rpc proxy", |c| c.rpc.without_namespace.proxy_enabled),
     ("rpc.namespaces", "rpc proxy", |c| c.rpc.namespaces.iter().any(|ns| ns.options.proxy_enabled)),
-    ("engine.type", "an engine other than memory", |c| c.engine.kind != "memory"),
-    ("broker.type", "a broker other than memory", |c| c.broker.enabled && c.broker.kind != "memory"),
-    ("presence_manager.type", "a presence manager other than memory",
-        |c| c.presence_manager.enabled && c.presence_manager.kind != "memory"),
+    ("engine.type", "an engine other than memory and redis", |c| !is_known(&c.engine.kind)),
+    ("broker.type", "a broker other than memory, redis and nats",
+        |c| c.broker.enabled && c.broker.kind != "nats" && !is_known(&c.broker.kind)),
+    ("presence_manager.type", "a presence manager other than memory and redis",
+        |c| c.presence_manager.enabled && !is_known(&c.presence_manager.kind)),
     ("map_broker.type", "a map broker other than memory", |c| c.map_broker.kind != "memory"),
     ("controller.enabled", "controller", |c| c.controller.enabled),
     ("sse.enabled", "sse transport", |c| c.sse.enabled),
@@ -32,6 +33,10 @@ const ROWS: &[Row] = &[
     ("opentelemetry.enabled", "tracing over opentelemetry", |c| c.opentelemetry.enabled),
     ("graphite.enabled", "metrics to graphite", |c| c.graphite.enabled),
 ];
+
+fn is_known(engine: &str) -> bool {
+    matches!(engine, "memory" | "redis")
+}
 
 /// As [`Row`], for the options of one namespace.
 type OptionRow = (&'static str, &'static str, fn(&ChannelOptions) -> bool);

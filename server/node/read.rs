@@ -130,7 +130,12 @@ impl Node {
     pub fn gauges(&self) -> Gauges {
         let Counts { clients, users, channels, subscriptions } = self.counts();
         let nodes = self.parts.cluster.size() as u32;
-        Gauges { clients, users, subscriptions, channels, nodes }
+        Gauges { clients, users, subscriptions, channels, nodes, blind: self.trouble().is_some() }
+    }
+
+    /// Why clients should be served by other nodes now; none when there is no reason.
+    pub fn trouble(&self) -> Option<String> {
+        self.parts.broker.trouble()
     }
 
     fn counts(&self) -> Counts {

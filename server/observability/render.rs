@@ -30,6 +30,8 @@ pub struct Gauges {
     pub channels: u32,
     /// Nodes of the cluster, this one included.
     pub nodes: u32,
+    /// Publications do not reach this node, as far as the broker knows.
+    pub blind: bool,
 }
 
 impl Metrics {
@@ -86,6 +88,13 @@ impl Metrics {
             gauges.channels.into(),
         );
         out.gauge("centrifugo_node_num_nodes", "Nodes in the cluster.", &[], gauges.nodes.into());
+        let delivers = u32::from(!gauges.blind);
+        out.gauge(
+            "centrifugo_broker_delivers",
+            "Whether publications reach this node.",
+            &[],
+            delivers.into(),
+        );
         out.gauge(
             "centrifugo_node_build",
             "Version of this node.",

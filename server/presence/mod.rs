@@ -3,8 +3,10 @@
 #[cfg(test)]
 pub(crate) mod contract_tests;
 mod memory;
+mod redis;
 
 pub use memory::MemoryPresence;
+pub use redis::{RedisPresence, RedisPresenceSettings};
 
 use crate::broker::{ClientInfo, MaybeReady};
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! What sessions ask for, answered by broker, presence and token authority.
 
+use super::registry::{Entered, Next, Registry};
 use crate::broker::{
     Broker, BrokerError, HistoryFilter, HistoryPage, MaybeReady, Publication, StreamPosition,
 };
@@ -81,14 +82,23 @@ impl Backend {
         }
     }
 
-    /// Joins channels. `first` says which of them had no subscriber on this node before.
-    pub(super) fn join(&self, plans: Vec<(JoinPlan, bool)>) -> MaybeReady<Answer> {
+    /// Joins channels. With each comes what has to be done before its history is read.
+    pub(super) fn join(
+        &self,
+        plans: Vec<(JoinPlan, Entered)>,
+        registry: Arc<Registry>,
+    ) -> MaybeReady<Answer> {
         let backend = self.clone();
         MaybeReady::later(async move {
-            let joins = plans.into_iter().map(|(plan, first)| {
-                let backend = backend.clone();
+            let joins = plans.into_iter().map(|(plan, entered)| {
+                let (backend, registry) = (backend.clone(), registry.clone());
                 async move {
-                    let result = backend.join_one(&plan, first).await;
+                    // Carried out whatever becomes of the join: others wait for it.
+                    let delivered = backend.deliver(&plan.channel, entered, &registry).await;
+                    let result = match delivered {
+                        Ok(()) => backend.join_one(&plan).await,
+                        Err(error) => Err(error.into()),
+                    };
                     (plan.departure, result)
                 }
             });
@@ -96,7 +106,55 @@ impl Backend {
         })
     }
 
-    async fn join_one(&self, plan: &JoinPlan, first: bool) -> Result<Joined, JoinError> {
+    /// Makes sure that the broker delivers a channel that was just entered.
+    async fn deliver(
+        &self,
+        channel: &Arc<str>,
+        entered: Entered,
+        registry: &Arc<Registry>,
+    ) -> Result<(), BrokerError> {
+        match entered {
+            Entered::Ready => Ok(()),
+            Entered::Wait(delivered) => match delivered.await {
+                Ok(true) => Ok(()),
+                _ => Err(BrokerError::Unavailable("the broker did not take the subscription".into())),
+            },
+            Entered::Subscribe => {
+                self.metrics.action(Action::BrokerSubscribe);
+                let result = self.broker.subscribe(channel).await;
+                let next = registry.subscribed(channel, result.is_ok());
+                if next != Next::Nothing {
+                    // Everyone left while the broker was asked; the one who joins need not wait.
+                    let (backend, channel, registry) = (self.clone(), channel.clone(), registry.clone());
+                    tokio::spawn(async move { backend.pursue(&channel, next, &registry).await });
+                }
+                result
+            }
+        }
+    }
+
+    /// Asks the broker for what the registry wants until it wants nothing more.
+    pub(super) async fn pursue(&self, channel: &Arc<str>, mut next: Next, registry: &Registry) {
+        loop {
+            next = match next {
+                Next::Nothing => return,
+                Next::Subscribe => {
+                    self.metrics.action(Action::BrokerSubscribe);
+                    let result = self.broker.subscribe(channel).await;
+                    let delivers = result.is_ok();
+                    report("subscribe", channel, result);
+                    registry.subscribed(channel, delivers)
+                }
+                Next::Unsubscribe => {
+                    self.metrics.action(Action::BrokerUnsubscribe);
+                    report("unsubscribe", channel, self.broker.unsubscribe(channel).await);
+                    registry.unsubscribed(channel)
+                }
+            };
+        }
+    }
+
+    async fn join_one(&self, plan: &JoinPlan) -> Result<Joined, JoinError> {
         if let (Some(close), Some(info)) = (&plan.single_connection, &plan.departure.info)
             && self.presence.stats(&plan.channel).await?.clients > 0
             && let Some(connections) = self.connections.get().and_then(Weak::upgrade)
@@ -107,10 +165,6 @@ impl Backend {
                 code: close.code,
                 reason: close.reason.to_string(),
             }));
-        }
-        if first {
-            self.metrics.action(Action::BrokerSubscribe);
-            self.broker.subscribe(&plan.channel).await?;
         }
         if let Some(info) = &plan.presence {
             self.metrics.action(Action::AddPresence);
@@ -166,24 +220,25 @@ impl Backend {
     }
 
     /// Undoes a join. The future is carried out in the background: nobody waits for a broker while a
-    /// connection is torn down.
-    pub(super) async fn leave(self, departure: Departure, last: bool) {
+    /// connection is torn down. All of it starts at the first poll, so that it stays before whatever the same
+    /// connection causes next.
+    pub(super) async fn leave(self, departure: Departure, next: Next, registry: Arc<Registry>) {
         let channel = &departure.channel;
-        if last {
-            self.metrics.action(Action::BrokerUnsubscribe);
-            report("unsubscribe", channel, self.broker.unsubscribe(channel).await);
-        }
-        let Some(info) = departure.info else { return };
-        if departure.presence {
-            self.metrics.action(Action::RemovePresence);
-            if let Err(error) = self.presence.remove(channel, &info.client, &info.user).await {
-                tracing::warn!(%error, %channel, "presence was not removed");
+        let told = async {
+            let Some(info) = &departure.info else { return };
+            if departure.presence {
+                self.metrics.action(Action::RemovePresence);
+                if let Err(error) = self.presence.remove(channel, &info.client, &info.user).await {
+                    tracing::warn!(%error, %channel, "presence was not removed");
+                }
             }
-        }
-        if departure.announce {
-            self.metrics.sent(BrokerMessage::Leave, 1);
-            report("publish leave", channel, self.broker.publish_leave(channel, info).await);
-        }
+            if departure.announce {
+                self.metrics.sent(BrokerMessage::Leave, 1);
+                let published = self.broker.publish_leave(channel, info.clone()).await;
+                report("publish leave", channel, published);
+            }
+        };
+        futures_util::future::join(self.pursue(channel, next, &registry), told).await;
     }
 }
 

@@ -3,9 +3,10 @@
 use super::backend::settle;
 use super::connection::{Key, Phase};
 use super::inbox::{Answered, Message};
+use super::registry::Next;
 use super::shard::{LINGER, Shard};
 use super::telemetry;
-use crate::broker::{HistoryFilter, MaybeReady};
+use crate::broker::{Broker, HistoryFilter, MaybeReady, StreamPosition};
 use crate::observability::{Action, BrokerMessage, Frame};
 use crate::session::{Activation, Answer, Close, Departure, Effect, JoinPlan, Question, Send, Ticket};
 use crate::transport::websocket::frame;
@@ -17,6 +18,37 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::SemaphorePermit;
+
+/// Tries to compare positions after a gap; the usual check goes on afterwards.
+const GAP_TRIES: u32 = 8;
+
+/// Pause after the first of them; it doubles.
+const GAP_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a publication may be on its way after the stream already shows it.
+const ON_ITS_WAY: Duration = Duration::from_millis(500);
+
+/// Reads the top of a stream to compare positions with. A broker that answers at once has delivered everything up to
+/// it, and the answer takes its turn behind that in the inbox. With any other, publications come another way than
+/// the answer and may be behind it, so they get time to arrive: who is behind this top then, has missed something.
+/// `turn` is given back once the broker has answered.
+async fn top_to_compare(
+    broker: &dyn Broker,
+    channel: &Arc<str>,
+    meta_ttl: Duration,
+    turn: Option<SemaphorePermit<'_>>,
+) -> Option<StreamPosition> {
+    let filter = HistoryFilter { limit: Some(0), ..Default::default() };
+    let answer = broker.history(channel, filter, meta_ttl);
+    let delivers_first = matches!(answer, MaybeReady::Ready(_));
+    let top = answer.await.ok()?.position;
+    drop(turn);
+    if !delivers_first {
+        tokio::time::sleep(ON_ITS_WAY).await;
+    }
+    Some(top)
+}
 
 impl Shard {
     pub(super) fn carry_out(&mut self, key: Key) {
@@ -138,7 +170,8 @@ impl Shard {
         }
         if let Answer::Joined(joined) = answer {
             for (departure, _) in joined.into_iter().filter(|(_, result)| result.is_ok()) {
-                self.in_background(self.shared.backend.clone().leave(departure, false));
+                let registry = self.shared.registry.clone();
+                self.in_background(self.shared.backend.clone().leave(departure, Next::Nothing, registry));
             }
         }
     }
@@ -164,23 +197,24 @@ impl Shard {
         for plan in plans {
             let Some(wire) = self.connection(key).map(|connection| connection.wire) else { return };
             let place = self.channels.add(&plan.channel, key, wire, plan.flags, plan.filter.clone());
+            self.channels.get_mut(place.channel).history_meta_ttl = plan.history_meta_ttl;
             if let Some(connection) = self.connection(key) {
                 connection.places.push(place);
             }
-            let first = self.shared.registry.enter(&plan.channel, self.index);
-            joins.push((plan, first));
+            let entered = self.shared.registry.enter(&plan.channel, self.index);
+            joins.push((plan, entered));
         }
         let announced = joins.iter().any(|(plan, _)| plan.departure.announce);
         let answer = match self.shared.pressure.relief() {
             // A join that others are told of is a delivery like a publication.
             MaybeReady::Later(relief) if announced => {
-                let backend = self.shared.backend.clone();
+                let (backend, registry) = (self.shared.backend.clone(), self.shared.registry.clone());
                 MaybeReady::later(async move {
                     relief.await;
-                    backend.join(joins).await
+                    backend.join(joins, registry).await
                 })
             }
-            _ => self.shared.backend.join(joins),
+            _ => self.shared.backend.join(joins, self.shared.registry.clone()),
         };
         self.settle(key, ticket, answer);
     }
@@ -188,10 +222,14 @@ impl Shard {
     fn activate(&mut self, key: Key, activation: Activation) {
         let Some(index) = self.channels.find(&activation.channel) else { return };
         let Some(place) = self.connection(key).and_then(|connection| connection.place(index)) else { return };
+        let top = self.channels.get(index).top_while_holding.clone();
         let held = self.channels.activate(place, activation.position, activation.delta);
         self.metrics.subscription_accepted();
         self.metrics.action(Action::AddSubscription);
         self.deliver_held(key, &activation.channel, &held);
+        if let Some(top) = top {
+            self.compare(&activation.channel, &top, Some(key));
+        }
     }
 
     fn push_subscription(&mut self, key: Key, channel: &str, mut subscribe: client::Subscribe) {
@@ -208,15 +246,16 @@ impl Shard {
     }
 
     fn leave(&mut self, key: Key, departure: Departure) {
-        let last = self.drop_place(key, &departure.channel);
-        self.in_background(self.shared.backend.clone().leave(departure, last));
+        let next = self.drop_place(key, &departure.channel);
+        let registry = self.shared.registry.clone();
+        self.in_background(self.shared.backend.clone().leave(departure, next, registry));
     }
 
-    /// Takes a connection off a channel; true when the node has no other subscriber.
-    fn drop_place(&mut self, key: Key, channel: &str) -> bool {
-        let Some(index) = self.channels.find(channel) else { return false };
+    /// Takes a connection off a channel; answers what the broker has to be asked then.
+    fn drop_place(&mut self, key: Key, channel: &str) -> Next {
+        let Some(index) = self.channels.find(channel) else { return Next::Nothing };
         let Some(place) = self.connection(key).and_then(|connection| connection.take_place(index)) else {
-            return false;
+            return Next::Nothing;
         };
         if !self.channels.get(index).subscribers[place.at as usize].holding {
             self.metrics.subscription_ended();
@@ -241,14 +280,39 @@ impl Shard {
             return;
         }
         entry.checked = Some(now);
+        let meta_ttl = entry.history_meta_ttl;
         self.metrics.action(Action::HistoryStreamTop);
         let (broker, inbox) = (self.shared.backend.broker.clone(), self.inbox.clone());
         self.in_background(async move {
-            let top = HistoryFilter { limit: Some(0), ..Default::default() };
-            // When the broker does not answer, the next tick asks again. The answer takes its turn behind
-            // deliveries that are in the inbox, so that it is compared with what arrived before it.
-            if let Ok(page) = broker.history(&channel, top, Duration::ZERO).await {
-                inbox.push(Message::Top(channel, page.position));
+            // When the broker does not answer, the next tick asks again.
+            if let Some(top) = top_to_compare(&*broker, &channel, meta_ttl, None).await {
+                inbox.push(Message::Top(channel, top));
+            }
+        });
+    }
+
+    /// Compares positions at once, because the broker may have missed something. Unlike the usual check there is
+    /// none that repeats this soon, so it tries again until the broker answers.
+    pub(super) fn on_gap(&mut self, channel: Arc<str>) {
+        let Some(index) = self.channels.find(&channel) else { return };
+        let entry = self.channels.get_mut(index);
+        if !entry.subscribers.iter().any(|subscriber| subscriber.flags.positioned) {
+            return;
+        }
+        entry.checked = Some(self.now.instant);
+        let meta_ttl = entry.history_meta_ttl;
+        self.metrics.action(Action::HistoryStreamTop);
+        let (shared, inbox) = (self.shared.clone(), self.inbox.clone());
+        self.in_background(async move {
+            for attempt in 0..GAP_TRIES {
+                // All channels of a node may have a gap at the same time.
+                let Ok(turn) = shared.gap_checks.acquire().await else { return };
+                let broker = &*shared.backend.broker;
+                if let Some(top) = top_to_compare(broker, &channel, meta_ttl, Some(turn)).await {
+                    inbox.push(Message::Top(channel, top));
+                    return;
+                }
+                tokio::time::sleep(GAP_PAUSE * 2_u32.pow(attempt)).await;
             }
         });
     }

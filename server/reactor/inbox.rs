@@ -35,6 +35,8 @@ pub(super) enum Message {
     Unanswered(Key),
     /// The top of a channel's stream, asked for by a position check.
     Top(Arc<str>, StreamPosition),
+    /// Publications of a channel may have been missed.
+    Gap(Arc<str>),
     Subscribe(Arc<SubscribeUser>),
     Unsubscribe(Arc<UnsubscribeUser>),
     Disconnect(Arc<DisconnectUser>),

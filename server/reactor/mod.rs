@@ -107,7 +107,7 @@ pub struct TransportLimits {
 
 /// What all shards share.
 pub(crate) struct Shared {
-    registry: Registry,
+    registry: Arc<Registry>,
     users: Users,
     backend: Backend,
     clock: Arc<dyn Clock>,
@@ -115,7 +115,12 @@ pub(crate) struct Shared {
     traffic: Traffic,
     pressure: Arc<Pressure>,
     metrics: Arc<Metrics>,
+    /// Places for comparing positions after gaps.
+    gap_checks: tokio::sync::Semaphore,
 }
+
+/// Positions compared at the same time after gaps.
+const GAP_CHECKS: usize = 128;
 
 /// Totals over all shards that others decide by.
 #[derive(Default)]
@@ -149,7 +154,8 @@ impl Reactor {
     ) -> std::io::Result<Arc<Self>> {
         let shards = shards.clamp(1, registry::MAX_SHARDS);
         let shared = Arc::new(Shared {
-            registry: Registry::new(shards),
+            registry: Arc::new(Registry::new(shards)),
+            gap_checks: tokio::sync::Semaphore::new(GAP_CHECKS),
             users: Users::default(),
             backend,
             clock,
@@ -302,6 +308,15 @@ impl Receiver for Reactor {
 
     fn room(&self) -> MaybeReady<()> {
         self.shared.pressure.relief()
+    }
+
+    fn gap(&self, channel: &Arc<str>) {
+        let shards = self.shared.registry.shards(channel);
+        for (index, inbox) in self.inboxes.iter().enumerate() {
+            if shards & (1 << index) != 0 {
+                inbox.push(Message::Gap(channel.clone()));
+            }
+        }
     }
 }
 

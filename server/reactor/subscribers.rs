@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use slab::Slab;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A channel of this shard.
 pub(super) type ChannelIndex = u32;
@@ -46,11 +46,15 @@ pub(super) struct Channel {
     held: Vec<Arc<Delivery>>,
     held_load: Load,
     /// How many subscribers are holding.
-    holding: u32,
+    pub(super) holding: u32,
     /// When a publication came last.
     pub(super) last_delivery: Option<Instant>,
     /// When the position was last compared with the broker's.
     pub(super) checked: Option<Instant>,
+    /// Top of the stream as it was found while some subscriber was holding, for it to be compared with later.
+    pub(super) top_while_holding: Option<StreamPosition>,
+    /// How long offset and epoch outlive the last touch; reading the top is one.
+    pub(super) history_meta_ttl: Duration,
 }
 
 /// The channels of one shard.
@@ -93,6 +97,8 @@ impl Channels {
                     holding: 0,
                     last_delivery: None,
                     checked: None,
+                    top_while_holding: None,
+                    history_meta_ttl: Duration::ZERO,
                 }) as ChannelIndex;
                 self.by_name.insert(name.clone(), index);
                 index
@@ -177,6 +183,7 @@ impl Channel {
         if self.holding == 0 {
             self.held = Vec::new();
             self.held_load = Load::default();
+            self.top_while_holding = None;
         }
     }
 }

@@ -97,6 +97,7 @@ impl Shard {
             Message::Answer(answered) => self.on_answer(*answered),
             Message::Unanswered(key) => self.panicked(Some(key)),
             Message::Top(channel, position) => self.on_top(&channel, &position),
+            Message::Gap(channel) => self.on_gap(channel),
             Message::Subscribe(request) => {
                 self.for_target(&request.target, |session, cx| session.on_server_subscribe(&request, cx));
             }
@@ -141,13 +142,24 @@ impl Shard {
         }
     }
 
-    /// Compares everyone's position with the top of the stream.
+    /// Compares everyone's position with the top of the stream; those who still hold deliveries back, later.
     pub(super) fn on_top(&mut self, channel: &str, top: &StreamPosition) {
+        let Some(index) = self.channels.find(channel) else { return };
+        let entry = self.channels.get_mut(index);
+        if entry.holding > 0 {
+            entry.top_while_holding = Some(top.clone());
+        }
+        self.compare(channel, top, None);
+    }
+
+    /// Compares positions with `top`, of one subscriber or of all.
+    pub(super) fn compare(&mut self, channel: &str, top: &StreamPosition, only: Option<Key>) {
         let Some(index) = self.channels.find(channel) else { return };
         let channel = self.channels.get(index);
         for subscriber in &channel.subscribers {
             let behind = subscriber.epoch != top.epoch || subscriber.offset < top.offset;
-            if subscriber.flags.positioned && !subscriber.holding && behind {
+            let meant = only.is_none_or(|key| key == subscriber.key);
+            if meant && subscriber.flags.positioned && !subscriber.holding && behind {
                 self.behind.push((subscriber.key, channel.name.clone()));
             }
         }

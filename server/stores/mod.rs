@@ -1,3 +1,10 @@
-//! Connections to other servers that several engines share. Knows no channel and no publication.
+//! Connections to stores that several engines share: who answers, where it is now, and how to get back to it.
+//!
+//! Knows what a server can be asked and nothing of what is kept there; channels, publications and clients are
+//! words of the engines above.
 
 pub mod nats;
+pub mod redis;
+mod tls;
+
+pub use tls::{ClientIdentity, ClientTlsError, client_config};

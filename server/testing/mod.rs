@@ -1,5 +1,6 @@
 //! What tests of several rooms need: real servers of others, on free ports and with directories of their own.
 
 mod nats;
+pub(crate) mod redis;
 
 pub(crate) use nats::NatsServer;

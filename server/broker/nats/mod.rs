@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use subject::Subjects;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -51,6 +51,7 @@ pub struct NatsBroker {
     connection: Arc<NatsConnection>,
     subjects: Subjects,
     clock: Arc<dyn Clock>,
+    receiver: Arc<OnceLock<Arc<dyn Receiver>>>,
     /// By channel, what ends its subscription when dropped. The lock is held while a subscription is made or
     /// ended, which waits for a place in a queue only, so that both happen in the order they were asked for.
     subscribed: Mutex<HashMap<Arc<str>, oneshot::Sender<()>>>,
@@ -62,17 +63,25 @@ pub struct NatsBroker {
 type Messages = BoxStream<'static, (Arc<str>, async_nats::Message)>;
 
 impl NatsBroker {
-    /// Makes a broker that delivers to `receiver` for as long as that lives.
-    pub fn new(
+    /// Makes a broker that delivers nothing until [`attach`](Self::attach) is called.
+    ///
+    /// # Panics
+    /// When called outside of a tokio runtime.
+    pub fn detached(
         settings: &NatsBrokerSettings,
         connection: Arc<NatsConnection>,
-        receiver: Weak<dyn Receiver>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
         let subjects = Subjects::new(settings);
         let (new, fresh) = mpsc::channel(NEW_SUBSCRIPTIONS);
-        tokio::spawn(read_all(fresh, subjects.clone(), receiver));
-        Arc::new(Self { connection, subjects, clock, subscribed: Mutex::default(), new })
+        let receiver = Arc::new(OnceLock::new());
+        tokio::spawn(read_all(fresh, subjects.clone(), receiver.clone()));
+        Arc::new(Self { connection, subjects, clock, receiver, subscribed: Mutex::default(), new })
+    }
+
+    /// Names the receiver; answers whether it was accepted, which only the first is.
+    pub fn attach(&self, receiver: Arc<dyn Receiver>) -> bool {
+        self.receiver.set(receiver).is_ok()
     }
 
     fn send(self: &Arc<Self>, channel: &str, message: Bytes) -> MaybeReady<Result<(), BrokerError>> {
@@ -83,7 +92,11 @@ impl NatsBroker {
 
 /// Reads all subscriptions in one task: messages of one channel are delivered in order and never
 /// concurrently.
-async fn read_all(mut fresh: mpsc::Receiver<Messages>, subjects: Subjects, receiver: Weak<dyn Receiver>) {
+async fn read_all(
+    mut fresh: mpsc::Receiver<Messages>,
+    subjects: Subjects,
+    receiver: Arc<OnceLock<Arc<dyn Receiver>>>,
+) {
     let mut all = SelectAll::new();
     loop {
         tokio::select! {
@@ -92,8 +105,9 @@ async fn read_all(mut fresh: mpsc::Receiver<Messages>, subjects: Subjects, recei
                 None => return,
             },
             Some((channel, message)) = all.next() => {
-                let Some(receiver) = receiver.upgrade() else { return };
-                deliver(&channel, message, &subjects, &*receiver);
+                let Some(receiver) = receiver.get() else { continue };
+                receiver.room().await;
+                deliver(&channel, message, &subjects, &**receiver);
             }
         }
     }

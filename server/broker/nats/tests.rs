@@ -6,7 +6,6 @@ use parking_lot::Mutex as SyncMutex;
 
 struct OverNats {
     broker: Arc<NatsBroker>,
-    _receiver: Arc<dyn Receiver>,
     _server: NatsServer,
 }
 
@@ -21,9 +20,9 @@ impl Bench for OverNats {
     async fn start(receiver: Arc<dyn Receiver>) -> Self {
         let server = NatsServer::start().await;
         let connection = server.connect().await;
-        let weak = Arc::downgrade(&receiver);
-        let broker = NatsBroker::new(&settings(), connection, weak, Arc::new(SystemClock));
-        Self { broker, _receiver: receiver, _server: server }
+        let broker = NatsBroker::detached(&settings(), connection, Arc::new(SystemClock));
+        broker.attach(receiver);
+        Self { broker, _server: server }
     }
 
     fn broker(&self) -> Arc<dyn Broker> {
@@ -70,8 +69,9 @@ impl Heard {
 
 async fn broker(server: &NatsServer, settings: &NatsBrokerSettings) -> (Arc<NatsBroker>, Arc<Heard>) {
     let heard = Arc::new(Heard::default());
-    let weak: Weak<Heard> = Arc::downgrade(&heard);
-    (NatsBroker::new(settings, server.connect().await, weak, Arc::new(SystemClock)), heard)
+    let broker = NatsBroker::detached(settings, server.connect().await, Arc::new(SystemClock));
+    broker.attach(heard.clone());
+    (broker, heard)
 }
 
 #[tokio::test]

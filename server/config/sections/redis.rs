@@ -99,6 +99,9 @@ section! {
     pub struct RedisHistory {
         /// Keeps history in lists instead of streams, for servers that have no streams.
         history_use_lists: bool,
+        /// Partitions of channels for sharded publish/subscribe, which needs a Redis Cluster of version 7 or newer; zero
+        /// uses the ordinary one. All nodes must agree: names in Redis depend on it.
+        sharded_pub_sub_partitions: usize,
     }
 }
 

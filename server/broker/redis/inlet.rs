@@ -1,0 +1,52 @@
+//! From messages of Redis to what the receiver understands.
+
+use super::wire::{Arrival, read_arrival};
+use crate::broker::Receiver;
+use crate::stores::redis::Listener;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Least time between two log lines about messages that cannot be read.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(30);
+
+/// Hands on what arrives.
+#[derive(Default)]
+pub(super) struct Inlet {
+    /// Set once, when the receiver exists; nothing is subscribed before.
+    pub(super) receiver: OnceLock<Arc<dyn Receiver>>,
+    complained: Mutex<Option<Instant>>,
+}
+
+impl Inlet {
+    /// Another program may publish in our channels; one line in a while is enough to tell.
+    fn complain(&self, channel: &str, error: &dyn std::error::Error) {
+        let mut complained = self.complained.lock();
+        if complained.is_none_or(|at| at.elapsed() > COMPLAIN_EVERY) {
+            *complained = Some(Instant::now());
+            tracing::warn!(%error, channel, "message from redis cannot be read");
+        }
+    }
+}
+
+impl Listener for Inlet {
+    fn message(&self, name: &Arc<str>, payload: Bytes) {
+        let Some(receiver) = self.receiver.get() else { return };
+        match read_arrival(payload) {
+            Ok(Arrival::Publication { publication, position, delta, previous }) => {
+                receiver.publication(name, Arc::new(publication), position, delta, previous.map(Arc::new));
+            }
+            Ok(Arrival::Join(info)) => receiver.join(name, Arc::new(info)),
+            Ok(Arrival::Leave(info)) => receiver.leave(name, Arc::new(info)),
+            Err(error) => self.complain(name, &error),
+        }
+    }
+
+    fn gap(&self, name: &Arc<str>) {
+        if let Some(receiver) = self.receiver.get() {
+            receiver.gap(name);
+        }
+    }
+}

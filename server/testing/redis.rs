@@ -1,0 +1,262 @@
+//! Real Redis servers for tests, each on a free port with a directory of its own.
+//!
+//! `redis-server` and `redis-cli` must be on the path (`apt-get install redis-server`); a test that does not find them
+//! fails.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Time a server has to come up, and a set of servers to agree.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server, ended when dropped.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    child: Mutex<Child>,
+    arguments: Vec<String>,
+    directory: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts a server with more arguments, such as `--requirepass secret`.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_on(free_port(), arguments)
+    }
+
+    fn start_on(port: u16, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let fixed = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--protected-mode", "no"];
+        let arguments: Vec<String> =
+            fixed.iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
+        let child = Mutex::new(spawn(port, &arguments, directory.path()));
+        let server = Self { port, child, arguments, directory };
+        server.wait_for_port();
+        server
+    }
+
+    /// `host:port`.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Ends the process at once, as a crash would.
+    pub(crate) fn kill(&self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    /// Starts the process again, on the same port, without what it knew.
+    pub(crate) fn restart(&self) {
+        self.kill();
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) =
+            spawn(self.port, &self.arguments, self.directory.path());
+        self.wait_for_port();
+    }
+
+    /// Asks with the command line client.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> String {
+        cli(self.port, arguments)
+    }
+
+    fn wait_for_port(&self) {
+        wait_for("a redis server", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn spawn(port: u16, arguments: &[String], directory: &Path) -> Child {
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &port.to_string(), "--dir"]).arg(directory).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("redis-server is installed")
+}
+
+fn cli(port: u16, arguments: &[&str]) -> String {
+    let mut command = Command::new("redis-cli");
+    command.args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(arguments).stdin(Stdio::null());
+    let output = command.output().expect("redis-cli is installed");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Three Sentinels that watch a primary and a replica.
+pub(crate) struct SentinelSet {
+    pub(crate) data: [Server; 2],
+    pub(crate) sentinels: Vec<Sentinel>,
+}
+
+/// One Sentinel, ended when dropped.
+pub(crate) struct Sentinel {
+    pub(crate) port: u16,
+    child: Child,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl SentinelSet {
+    /// Name of the primary.
+    pub(crate) const NAME: &str = "main";
+
+    /// Starts all of it and waits until the Sentinels know each other and the replica.
+    pub(crate) fn start() -> Self {
+        let primary = Server::start(&[]);
+        let replica = Server::start(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
+        let sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(primary.port)).collect();
+        let set = Self { data: [primary, replica], sentinels };
+        wait_for("sentinels to agree", || {
+            set.sentinels.iter().all(|sentinel| {
+                let state = cli(sentinel.port, &["SENTINEL", "MASTER", Self::NAME]);
+                let fields: Vec<&str> = state.lines().collect();
+                let field = |name| fields.iter().position(|field| *field == name).map(|at| fields[at + 1]);
+                field("num-other-sentinels") == Some("2") && field("num-slaves") == Some("1")
+            })
+        });
+        set
+    }
+
+    /// Addresses of the Sentinels, separated by commas.
+    pub(crate) fn addresses(&self) -> String {
+        let addresses: Vec<String> =
+            self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
+        addresses.join(",")
+    }
+
+    /// The port of the primary, as the Sentinels say.
+    pub(crate) fn primary(&self) -> u16 {
+        let answer = cli(self.sentinels[0].port, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Self::NAME]);
+        answer.lines().nth(1).and_then(|port| port.parse().ok()).expect("sentinels name a primary")
+    }
+}
+
+impl Sentinel {
+    fn start(primary: u16) -> Self {
+        let (port, directory) = (free_port(), tempfile::tempdir().expect("a directory"));
+        let name = SentinelSet::NAME;
+        let config = format!(
+            "port {port}\nbind 127.0.0.1\nprotected-mode no\nsentinel monitor {name} 127.0.0.1 {primary} 2\n\
+             sentinel down-after-milliseconds {name} 1000\nsentinel failover-timeout {name} 3000\n"
+        );
+        let path = directory.path().join("sentinel.conf");
+        std::fs::write(&path, config).expect("a configuration");
+        let mut command = Command::new("redis-server");
+        command.arg(&path).arg("--sentinel").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("redis-server is installed");
+        let sentinel = Self { port, child, _directory: directory };
+        wait_for("a sentinel", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        sentinel
+    }
+}
+
+/// A Redis Cluster of three primaries with a replica each.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Server>,
+}
+
+impl Cluster {
+    /// Starts all of it and waits until every node knows all slots.
+    pub(crate) fn start() -> Self {
+        let arguments = [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-node-timeout",
+            "1500",
+            "--cluster-config-file",
+            "nodes.conf",
+        ];
+        let nodes: Vec<Server> = (0..6)
+            .map(|_| {
+                let (port, bus) = (free_port(), free_port().to_string());
+                Server::start_on(port, &[&arguments[..], &["--cluster-port", &bus]].concat())
+            })
+            .collect();
+        let cluster = Self { nodes };
+        let addresses: Vec<String> = cluster.nodes.iter().map(Server::address).collect();
+        let mut create = vec!["--cluster", "create"];
+        create.extend(addresses.iter().map(String::as_str));
+        create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
+        let said = cli(cluster.nodes[0].port, &create);
+        assert!(said.contains("All 16384 slots covered"), "cluster was not made: {said}");
+        wait_for("the cluster", || cluster.is_whole());
+        cluster
+    }
+
+    /// Addresses of all nodes, separated by commas.
+    pub(crate) fn addresses(&self) -> String {
+        self.nodes.iter().map(Server::address).collect::<Vec<_>>().join(",")
+    }
+
+    /// Whether every node that runs sees all slots served.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.nodes.iter().all(|node| {
+            let said = node.ask(&["CLUSTER", "INFO"]);
+            said.is_empty() || said.contains("cluster_state:ok")
+        })
+    }
+
+    /// The node that has the slot of `key`.
+    pub(crate) fn owner(&self, key: &str) -> &Server {
+        let slot: u32 = self.nodes[0].ask(&["CLUSTER", "KEYSLOT", key]).trim().parse().expect("a slot");
+        let nodes = self.nodes[0].ask(&["CLUSTER", "NODES"]);
+        let owner = nodes.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let has = fields.iter().skip(8).any(|range| {
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                matches!((first.parse::<u32>(), last.parse::<u32>()), (Ok(first), Ok(last)) if (first..=last).contains(&slot))
+            });
+            let address = fields[1].split('@').next()?;
+            (has && !fields[2].contains("fail")).then(|| address.to_owned())
+        });
+        let owner = owner.expect("somebody has the slot");
+        self.nodes.iter().find(|node| node.address() == owner).expect("it is one of ours")
+    }
+}
+
+/// One server for all tests that need no other.
+pub(crate) fn shared() -> Arc<Server> {
+    static SERVER: LazyLock<Mutex<std::sync::Weak<Server>>> = LazyLock::new(Mutex::default);
+    let mut known = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    known.upgrade().unwrap_or_else(|| {
+        let server = Arc::new(Server::start(&[]));
+        *known = Arc::downgrade(&server);
+        server
+    })
+}
+
+/// A port below the ephemeral range of Linux, so that no client socket takes it before its use.
+fn free_port() -> u16 {
+    static NEXT: LazyLock<AtomicU16> =
+        LazyLock::new(|| AtomicU16::new(16_000 + (std::process::id() % 12_000) as u16));
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        if port < 31_900 && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+        if port >= 31_900 {
+            NEXT.store(16_000, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Waits for other processes, which tell nobody when they are ready.
+pub(crate) fn wait_for(what: &str, ready: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !ready() {
+        assert!(Instant::now() < deadline, "{what} did not come up in time");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
