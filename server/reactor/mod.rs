@@ -15,6 +15,8 @@ mod connection;
 mod delivery;
 mod effects;
 mod fanout;
+#[cfg(test)]
+mod fanout_tests;
 mod inbox;
 #[cfg(test)]
 mod isolation_tests;
@@ -27,6 +29,7 @@ mod reading;
 mod registry;
 #[cfg(test)]
 mod rig;
+mod run;
 mod shard;
 mod socket;
 mod subscribers;
@@ -117,6 +120,27 @@ pub(crate) struct Shared {
     metrics: Arc<Metrics>,
 }
 
+impl Shared {
+    fn new(
+        shards: usize,
+        environment: Environment,
+        backend: Backend,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            registry: Registry::new(shards),
+            users: Users::default(),
+            backend,
+            clock,
+            environment: arc_swap::ArcSwap::from_pointee(environment),
+            traffic: Traffic::default(),
+            pressure: Arc::default(),
+            metrics,
+        }
+    }
+}
+
 /// Totals over all shards that others decide by.
 #[derive(Default)]
 pub struct Traffic {
@@ -148,16 +172,7 @@ impl Reactor {
         runtime: tokio::runtime::Handle,
     ) -> std::io::Result<Arc<Self>> {
         let shards = shards.clamp(1, registry::MAX_SHARDS);
-        let shared = Arc::new(Shared {
-            registry: Registry::new(shards),
-            users: Users::default(),
-            backend,
-            clock,
-            environment: arc_swap::ArcSwap::from_pointee(environment),
-            traffic: Traffic::default(),
-            pressure: Arc::default(),
-            metrics,
-        });
+        let shared = Arc::new(Shared::new(shards, environment, backend, clock, metrics));
         let mut inboxes = Vec::with_capacity(shards);
         let mut threads = Vec::with_capacity(shards);
         let mut prepared = Vec::with_capacity(shards);
