@@ -50,6 +50,19 @@ impl Delivery {
     }
 }
 
+impl Delivery {
+    /// Whether it is the publication right after `previous`, so that whoever wants one wants the other.
+    pub(super) fn continues(&self, previous: &Self) -> bool {
+        let (Kind::Publication { position, .. }, Kind::Publication { position: before, .. }) =
+            (&self.kind, &previous.kind)
+        else {
+            return false;
+        };
+        let next = if before.offset == 0 { 0 } else { before.offset + 1 };
+        position.offset == next && position.epoch == before.epoch && self.channel == previous.channel
+    }
+}
+
 /// Which form a subscriber gets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Variant {

@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, Key, Phase};
 use super::delivery::{Delivery, Encoded, Encoder, Forms, Frame, Kind, Variant};
+use super::run::Run;
 use super::shard::Shard;
 use super::subscribers::Subscriber;
 use super::telemetry;
@@ -13,23 +14,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl Shard {
-    pub(super) fn deliver(&mut self, delivery: &Arc<Delivery>) {
-        let Some(index) = self.channels.find(&delivery.channel) else { return };
+    /// Gives deliveries, of which each continues the one before, to all subscribers of their channel.
+    pub(super) fn deliver(&mut self, deliveries: &[Arc<Delivery>]) {
+        let Some(newest) = deliveries.last() else { return };
+        let Some(index) = self.channels.find(&newest.channel) else { return };
+        let too_late = self.is_late(newest);
         let channel = self.channels.get_mut(index);
-        let is_publication = matches!(delivery.kind, Kind::Publication { .. });
-        if is_publication {
+        if matches!(newest.kind, Kind::Publication { .. }) {
             channel.last_delivery = Some(self.now.instant);
         }
-        channel.hold(delivery);
-        let late = self.environment.limits.position_max_lag;
-        let too_late = match &delivery.kind {
-            Kind::Publication { publication, .. } if !late.is_zero() => {
-                self.now.unix.0 as i64 - publication.time > late.as_millis() as i64
-            }
-            _ => false,
-        };
+        for delivery in deliveries {
+            channel.hold(delivery);
+        }
         let started = Instant::now();
-        let mut forms = Forms::default();
+        let mut run = Run::new(deliveries);
         let mut out = Out {
             connections: &mut self.connections,
             dirty: &mut self.dirty,
@@ -46,15 +44,35 @@ impl Shard {
                 self.behind.push((subscriber.key, channel.name.clone()));
                 continue;
             }
-            match deliver_to(subscriber, delivery, &mut forms, &mut self.encoder, &mut out) {
-                Reached::Yes => {}
-                Reached::Behind => self.behind.push((subscriber.key, channel.name.clone())),
+            if let Some(bundle) = run.whole(subscriber, &mut self.encoder) {
+                out.push(subscriber.key, bundle.frame.clone(), bundle.messages, bundle.size);
+                continue;
+            }
+            for (delivery, forms) in run.each() {
+                if deliver_to(subscriber, delivery, forms, &mut self.encoder, &mut out) == Reached::Behind {
+                    self.behind.push((subscriber.key, channel.name.clone()));
+                    break;
+                }
             }
         }
         self.queued_frames += out.sent.messages();
-        let (frame, message) = telemetry::delivery(&delivery.kind);
+        let (frame, message) = telemetry::delivery(&newest.kind);
         out.sent.count(frame, &self.metrics);
-        self.metrics.broadcast(message, started.elapsed());
+        let each = started.elapsed() / deliveries.len() as u32;
+        for _ in deliveries {
+            self.metrics.broadcast(message, each);
+        }
+    }
+
+    /// Whether a publication took so long to arrive that positioned subscriptions have to start over.
+    pub(super) fn is_late(&self, delivery: &Delivery) -> bool {
+        let late = self.environment.limits.position_max_lag;
+        match &delivery.kind {
+            Kind::Publication { publication, .. } if !late.is_zero() => {
+                self.now.unix.0 as i64 - publication.time > late.as_millis() as i64
+            }
+            _ => false,
+        }
     }
 
     /// Gives one subscriber what was held back for it.
@@ -106,7 +124,7 @@ impl Shard {
             limit: self.environment.limits.queue_max_size,
             over_budget: false,
         };
-        out.push(key, frame, 0);
+        out.push(key, frame, 1, 0);
     }
 
     /// Queues one message of the protocol.
@@ -154,13 +172,14 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    fn push(&mut self, key: Key, frame: Frame, size: u64) {
+    /// Queues a frame that holds `count` messages of `size` bytes.
+    fn push(&mut self, key: Key, frame: Frame, count: u64, size: u64) {
         let Some(connection) = self.connections.get_mut(key.slot as usize) else { return };
         if connection.key != key || connection.too_slow {
             return;
         }
         let (messages, bytes) = &mut self.sent.traffic[connection.name as usize];
-        *messages += 1;
+        *messages += count;
         *bytes += size;
         let waiting = connection.outbox.push(frame);
         let too_much = (self.limit > 0 && waiting > self.limit) || (self.over_budget && connection.blocked);
@@ -228,7 +247,7 @@ fn deliver_to(
         }
     }
     match forms.get(delivery, Variant { wire: subscriber.wire, form }, encoder) {
-        Some(encoded) => out.push(subscriber.key, encoded.frame.clone(), encoded.size),
+        Some(encoded) => out.push(subscriber.key, encoded.frame.clone(), 1, encoded.size),
         None => {
             debug_assert_eq!(subscriber.wire.encoding, Encoding::Json);
             out.failing.push((subscriber.key, DisconnectCode::InappropriateProtocol));

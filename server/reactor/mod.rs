@@ -15,6 +15,8 @@ mod connection;
 mod delivery;
 mod effects;
 mod fanout;
+#[cfg(test)]
+mod fanout_tests;
 mod inbox;
 #[cfg(test)]
 mod isolation_tests;
@@ -27,6 +29,7 @@ mod reading;
 mod registry;
 #[cfg(test)]
 mod rig;
+mod run;
 mod shard;
 mod socket;
 mod subscribers;
@@ -122,6 +125,28 @@ pub(crate) struct Shared {
 /// Positions compared at the same time after gaps.
 const GAP_CHECKS: usize = 128;
 
+impl Shared {
+    fn new(
+        shards: usize,
+        environment: Environment,
+        backend: Backend,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            registry: Arc::new(Registry::new(shards)),
+            gap_checks: tokio::sync::Semaphore::new(GAP_CHECKS),
+            users: Users::default(),
+            backend,
+            clock,
+            environment: arc_swap::ArcSwap::from_pointee(environment),
+            traffic: Traffic::default(),
+            pressure: Arc::default(),
+            metrics,
+        }
+    }
+}
+
 /// Totals over all shards that others decide by.
 #[derive(Default)]
 pub struct Traffic {
@@ -153,17 +178,7 @@ impl Reactor {
         runtime: tokio::runtime::Handle,
     ) -> std::io::Result<Arc<Self>> {
         let shards = shards.clamp(1, registry::MAX_SHARDS);
-        let shared = Arc::new(Shared {
-            registry: Arc::new(Registry::new(shards)),
-            gap_checks: tokio::sync::Semaphore::new(GAP_CHECKS),
-            users: Users::default(),
-            backend,
-            clock,
-            environment: arc_swap::ArcSwap::from_pointee(environment),
-            traffic: Traffic::default(),
-            pressure: Arc::default(),
-            metrics,
-        });
+        let shared = Arc::new(Shared::new(shards, environment, backend, clock, metrics));
         let mut inboxes = Vec::with_capacity(shards);
         let mut threads = Vec::with_capacity(shards);
         let mut prepared = Vec::with_capacity(shards);

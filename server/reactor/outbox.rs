@@ -46,6 +46,12 @@ impl Outbox {
         self.bytes
     }
 
+    /// The frames that wait.
+    #[cfg(test)]
+    pub(super) fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
     /// Drops what waits, except the rest of a frame that has begun.
     pub(super) fn discard(&mut self) {
         let keep = usize::from(self.written > 0);

@@ -1,6 +1,10 @@
 //! A reactor with one shard and embedded engines, for tests.
 
-use super::{Backend, Environment, Handshake, Limits, Reactor, TokenAuthority, TransportLimits, Wire};
+use super::inbox::Inbox;
+use super::shard::Shard;
+use super::{
+    Backend, Environment, Handshake, Limits, Reactor, Shared, TokenAuthority, TransportLimits, Wire,
+};
 use crate::broker::{MaybeReady, MemoryBroker, PublishOptions};
 use crate::observability::{Metrics, MetricsSettings, Transport};
 use crate::presence::MemoryPresence;
@@ -115,30 +119,49 @@ pub(super) fn environment(policy: Box<dyn Policy>) -> Environment {
     }
 }
 
+fn metrics() -> Arc<Metrics> {
+    let settings = MetricsSettings {
+        version: "test".to_owned(),
+        native_histograms: false,
+        recovered_publications: false,
+    };
+    Arc::new(Metrics::new(settings, std::time::Instant::now()))
+}
+
+fn backend(metrics: Arc<Metrics>, tokens: Arc<dyn TokenAuthority>) -> (Backend, Arc<MemoryBroker>) {
+    let broker = Arc::new(MemoryBroker::detached(Arc::new(SystemClock)));
+    let backend = Backend {
+        metrics,
+        broker: broker.clone(),
+        presence: Arc::new(MemoryPresence::new()),
+        tokens,
+        connections: Arc::new(OnceLock::new()),
+    };
+    (backend, broker)
+}
+
 /// The reactor and the broker its publications come from.
 pub(super) fn reactor(
     runtime: &tokio::runtime::Runtime,
     environment: Environment,
     tokens: Arc<dyn TokenAuthority>,
 ) -> (Arc<Reactor>, Arc<MemoryBroker>) {
+    let metrics = metrics();
+    let (backend, broker) = backend(metrics.clone(), tokens);
     let clock = Arc::new(SystemClock);
-    let settings = MetricsSettings {
-        version: "test".to_owned(),
-        native_histograms: false,
-        recovered_publications: false,
-    };
-    let metrics = Arc::new(Metrics::new(settings, std::time::Instant::now()));
-    let broker = Arc::new(MemoryBroker::detached(clock.clone()));
-    let backend = Backend {
-        metrics: metrics.clone(),
-        broker: broker.clone(),
-        presence: Arc::new(MemoryPresence::new()),
-        tokens,
-        connections: Arc::new(OnceLock::new()),
-    };
     let reactor = Reactor::new(1, environment, backend, clock, metrics, runtime.handle().clone()).unwrap();
     broker.attach(reactor.clone());
     (reactor, broker)
+}
+
+/// A shard that nobody runs, and what it counts.
+pub(super) fn shard(runtime: &tokio::runtime::Runtime, environment: Environment) -> (Shard, Arc<Metrics>) {
+    let metrics = metrics();
+    let (backend, _) = backend(metrics.clone(), Arc::new(Trusting));
+    let shared = Arc::new(Shared::new(1, environment, backend, Arc::new(SystemClock), metrics.clone()));
+    let poll = mio::Poll::new().unwrap();
+    let inbox = Arc::new(Inbox::new(poll.registry(), shared.pressure.clone()).unwrap());
+    (Shard::new(0, poll, inbox, shared, runtime.handle().clone()), metrics)
 }
 
 /// A WebSocket connection whose handshake is done.

@@ -1,7 +1,7 @@
 //! The loop of one shard: what happened, what was told, what is due, what is to be written.
 
 use super::connection::{Connection, Key};
-use super::delivery::Encoder;
+use super::delivery::{Delivery, Encoder};
 use super::inbox::{Inbox, Message, WAKE};
 use super::pressure::Load;
 use super::subscribers::Channels;
@@ -58,6 +58,8 @@ pub(super) struct Shard {
     pub(super) spare: Vec<Message>,
     /// Deliveries in the backlog.
     pub(super) unhandled: Load,
+    /// Deliveries that go out together, empty in between.
+    pub(super) run: Vec<Arc<Delivery>>,
     /// Frames that deliveries have queued since the start.
     pub(super) queued_frames: u64,
     pub(super) read_buffer: Box<[u8]>,
@@ -106,6 +108,7 @@ impl Shard {
             backlog: VecDeque::new(),
             spare: Vec::new(),
             unhandled: Load::default(),
+            run: Vec::new(),
             queued_frames: 0,
             read_buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             write_buffer: Vec::new(),

@@ -4,6 +4,7 @@ use super::connection::Key;
 use super::delivery::Encoder;
 use super::inbox::Message;
 use super::link::Link;
+use super::run;
 use super::shard::Shard;
 use super::socket::Socket;
 use crate::broker::StreamPosition;
@@ -27,7 +28,12 @@ impl Shard {
             if self.queued_frames >= enough {
                 break;
             }
-            let Some(message) = self.next_message() else { break };
+            if let Some(Message::Deliver(_)) = self.peek_message() {
+                self.isolated(None, |shard| shard.deliver_run(0));
+                self.tell_behind();
+                continue;
+            }
+            let Some(message) = self.backlog.pop_front() else { break };
             let key = match &message {
                 Message::Answer(answered) => Some(answered.key),
                 Message::Unanswered(key) | Message::Stirred(key) => Some(*key),
@@ -39,13 +45,34 @@ impl Shard {
         self.tell_failing();
     }
 
-    fn next_message(&mut self) -> Option<Message> {
+    fn peek_message(&mut self) -> Option<&Message> {
         if self.backlog.is_empty() {
             self.take_messages();
         }
-        let message = self.backlog.pop_front()?;
-        self.unhandled -= message.load();
-        Some(message)
+        self.backlog.front()
+    }
+
+    /// Delivers what stands at `at` of the backlog, together with what continues it.
+    fn deliver_run(&mut self, at: usize) {
+        let mut run = std::mem::take(&mut self.run);
+        run.clear();
+        while let Some(Message::Deliver(next)) = self.backlog.get(at)
+            && (run.is_empty() || run::goes_on(&run, next))
+        {
+            let late = self.is_late(next);
+            if late && !run.is_empty() {
+                break;
+            }
+            let Some(Message::Deliver(next)) = self.backlog.remove(at) else { break };
+            self.unhandled -= next.load();
+            run.push(next);
+            if late {
+                break;
+            }
+        }
+        self.deliver(&run);
+        run.clear();
+        self.run = run;
     }
 
     pub(super) fn take_messages(&mut self) {
@@ -63,11 +90,7 @@ impl Shard {
         loop {
             match self.backlog.get(at) {
                 Some(Message::Deliver(_)) => {
-                    let Some(message) = self.backlog.remove(at) else { return };
-                    self.unhandled -= message.load();
-                    if let Message::Deliver(delivery) = message {
-                        self.deliver(&delivery);
-                    }
+                    self.deliver_run(at);
                 }
                 // A new connection has no part in what was published before it, nor has a command of another.
                 Some(
@@ -83,7 +106,7 @@ impl Shard {
 
     pub(super) fn on_message(&mut self, message: Message) {
         match message {
-            Message::Deliver(delivery) => self.deliver(&delivery),
+            Message::Deliver(delivery) => self.deliver(&[delivery]),
             Message::Accept(socket, handshake) => {
                 let socket = Socket::Plain(mio::net::TcpStream::from_std(socket));
                 self.accept(Link::Socket(socket), *handshake);
