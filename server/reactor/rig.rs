@@ -1,6 +1,6 @@
 //! A reactor with one shard and embedded engines, for tests.
 
-use super::{Backend, Environment, Limits, Reactor, TokenAuthority, TransportLimits};
+use super::{Backend, Compression, Environment, Limits, Reactor, TokenAuthority, TransportLimits};
 use crate::broker::{MaybeReady, MemoryBroker, PublishOptions};
 use crate::observability::{Metrics, MetricsSettings, Transport};
 use crate::presence::MemoryPresence;
@@ -106,8 +106,8 @@ pub(super) fn environment(policy: Box<dyn Policy>) -> Environment {
                 message_size: 1 << 16,
                 inflated_size: 1 << 16,
             }; Transport::COUNT],
-            compression_min_size: 0,
-            compression_level: 1,
+            compression: Compression { min_size: 0, level: 1 },
+            uni_compression: Compression { min_size: 0, level: 1 },
             position_max_lag: Duration::ZERO,
         },
     }

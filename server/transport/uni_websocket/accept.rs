@@ -5,10 +5,10 @@
 use crate::net::Body;
 use crate::observability::Transport;
 use crate::protocol;
-use crate::reactor::{Handshake, NativePings, Reactor, Wire};
+use crate::reactor::{Handshake, Reactor, Wire};
 use crate::session::Origin;
 use crate::transport::query;
-use crate::transport::websocket::accept::{self, Refusal};
+use crate::transport::websocket::accept::{self, Agreed, Refusal};
 use http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Request, Response, StatusCode};
 use std::sync::Arc;
@@ -44,12 +44,12 @@ pub fn accept<B>(
     let handshake = Handshake {
         origin,
         connect,
-        native_pings: NativePings::Beside,
         close_frame: options.close_frame,
         disconnect_push: options.disconnect_push,
         ..Handshake::new(Transport::UniWebSocket, wire)
     };
-    accept::upgrade(request, None, deflate, handshake, origin_allowed, reactor).unwrap_or_else(Refusal::response)
+    let agreed = Agreed { deflate, ..Agreed::default() };
+    accept::upgrade(request, agreed, handshake, origin_allowed, reactor).unwrap_or_else(Refusal::response)
 }
 
 fn malformed() -> Response<Body> {
