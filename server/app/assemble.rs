@@ -7,9 +7,9 @@ use crate::api::{
     Access, Explorer, GrpcError, GrpcFront, GrpcHealth, GrpcSettings, HttpApi, HttpApiSettings, Service,
 };
 use crate::api::{EndpointGroups, Port, route_path};
-use crate::auth::{ApiKey, OriginPolicy};
+use crate::auth::{ApiKey, OriginError, OriginPolicy};
 use crate::broker::MemoryBroker;
-use crate::channel::{NamespaceError, PatternError};
+use crate::channel::NamespaceError;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::node::{Connections, Everywhere, Node, NodeParts};
@@ -39,7 +39,7 @@ pub enum AssemblyError {
     Tokens(#[from] resolve::TokenError),
     /// An origin pattern is malformed.
     #[error("read client.allowed_origins")]
-    Origins(#[from] PatternError),
+    Origins(#[from] OriginError),
     /// The gRPC services cannot be made.
     #[error("build grpc services")]
     Grpc(#[from] GrpcError),

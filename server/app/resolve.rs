@@ -118,12 +118,7 @@ fn node_options(config: &Config, raw: &sections::channel::ChannelOptions) -> nod
             "shared_poll" => node::ChannelKind::SharedPoll,
             _ => node::ChannelKind::Stream,
         },
-        data_format: match format {
-            "json" => node::DataFormat::Json,
-            "json_object" => node::DataFormat::JsonObject,
-            "binary" => node::DataFormat::Binary,
-            _ => node::DataFormat::NotEmpty,
-        },
+        data_format: node::DataFormat::parse(format).unwrap_or_default(),
         history_size: raw.history_size as u64,
         history_ttl: raw.history_ttl.to_std(),
         history_meta_ttl: if own_ttl.is_zero() { config.channel.history_meta_ttl.to_std() } else { own_ttl },
@@ -251,8 +246,8 @@ fn verifier(
 /// A token section as the verifier takes it.
 pub fn verifier_options(token: &Token, insecure_skip_signature_verify: bool) -> VerifierOptions {
     VerifierOptions {
-        hmac_secret_key: token.hmac_secret_key.clone(),
-        hmac_previous_secret_key: token.hmac_previous_secret_key.clone(),
+        hmac_secret_key: token.hmac_secret_key.to_string(),
+        hmac_previous_secret_key: token.hmac_previous_secret_key.to_string(),
         hmac_previous_secret_key_valid_until: token.hmac_previous_secret_key_valid_until,
         rsa_public_key: token.rsa_public_key.clone(),
         ecdsa_public_key: token.ecdsa_public_key.clone(),

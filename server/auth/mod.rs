@@ -29,6 +29,6 @@ pub use compact::inspect;
 pub use connection_token::ConnectToken;
 pub use error::{RejectReason, TokenError, VerifierError};
 pub use issue::{NewToken, issue};
-pub use origin::OriginPolicy;
+pub use origin::{OriginError, OriginPolicy};
 pub use subscription_token::{SubscribeToken, SubscriptionGrant};
 pub use verifier::{TokenVerifier, VerifierOptions};

@@ -1,6 +1,14 @@
 //! Which web pages may connect (AU-10 of the compatibility list).
 
-use crate::channel::{Glob, PatternError};
+use crate::node::{Glob, GlobError};
+
+/// A pattern of `client.allowed_origins` means nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("origin pattern {pattern:?} is malformed")]
+pub struct OriginError {
+    pattern: String,
+    source: GlobError,
+}
 
 /// `client.allowed_origins`, compiled.
 ///
@@ -17,9 +25,13 @@ impl OriginPolicy {
     /// themselves, so one with capital letters matches nothing.
     ///
     /// # Errors
-    /// `PatternError` names the malformed pattern.
-    pub fn new<P: AsRef<str>>(patterns: &[P]) -> Result<Self, PatternError> {
-        let allowed = patterns.iter().map(|pattern| Glob::new(pattern.as_ref())).collect::<Result<_, _>>()?;
+    /// [`OriginError`] names the malformed pattern.
+    pub fn new<P: AsRef<str>>(patterns: &[P]) -> Result<Self, OriginError> {
+        let compile = |pattern: &P| {
+            let pattern = pattern.as_ref();
+            Glob::compile(pattern).map_err(|source| OriginError { pattern: pattern.to_owned(), source })
+        };
+        let allowed = patterns.iter().map(compile).collect::<Result<_, _>>()?;
         Ok(Self { allowed, any: matches!(patterns, [only] if only.as_ref() == "*") })
     }
 
@@ -35,7 +47,7 @@ impl OriginPolicy {
             Some(_) if self.any => true,
             Some(origin) => {
                 let origin = origin.to_lowercase();
-                self.allowed.iter().any(|pattern| pattern.is_match(&origin))
+                self.allowed.iter().any(|pattern| pattern.matches(&origin))
             }
         }
     }

@@ -39,6 +39,12 @@ pub trait Receiver: Send + Sync + 'static {
     fn join(&self, channel: &Arc<str>, info: Arc<ClientInfo>);
     /// A client left `channel`, somewhere in the cluster.
     fn leave(&self, channel: &Arc<str>, info: Arc<ClientInfo>);
+    /// Waits until subscribers have nearly caught up with what arrived before; at once when they are not far
+    /// behind. An engine that reads from elsewhere waits for it between reads and without a lock, so that its
+    /// source holds back; one that is called by publishers need not, since they wait before they call.
+    fn room(&self) -> MaybeReady<()> {
+        MaybeReady::ready(())
+    }
 }
 
 /// An engine for publications.

@@ -7,10 +7,8 @@
 //!
 //! Entry point: [`Namespaces::lookup`], then the functions of [`permission`].
 
-mod data_format;
 mod effective;
 pub mod filter;
-mod glob;
 mod limits;
 mod namespaces;
 mod options;
@@ -19,9 +17,7 @@ pub mod permission;
 mod personal;
 mod rule;
 
-pub use data_format::DataFormat;
 pub use effective::{OptionOverrides, RecoveryMode, SubscriptionOptions};
-pub use glob::Glob;
 pub use limits::{Asked, Limits};
 pub use namespaces::{Channel, Namespace, NamespaceError, Namespaces, Syntax};
 pub use options::ChannelOptions;

@@ -1,9 +1,9 @@
 //! From the name of a channel to the rules that hold for it.
 
-use super::data_format::DataFormat;
 use super::options::ChannelOptions;
 use super::pattern::{self, PatternError};
 use super::rule::SubscriptionKind;
+use crate::node::DataFormat;
 use foldhash::fast::RandomState;
 use regex::Regex;
 use std::collections::HashMap;

@@ -22,7 +22,7 @@ pub use error::{ConfigError, Warning};
 pub use load::{Format, Loaded};
 pub use samples::minimal;
 pub use sections::*;
-pub use values::{Duration, Pem, PemError, StringMap};
+pub use values::{Duration, Pem, PemError, Secret, StringMap};
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,8 @@
 //! A declaration yields the struct, its defaults and a walk over its fields. Everything else (reading files,
 //! environment names, the reference page, sample files) is a walk, so no key is written down twice.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::ConfigError;
@@ -48,10 +50,24 @@ pub trait Setting: Sized {
     fn preset(default: &'static str) -> Self;
     /// The form of this field.
     fn node(&mut self) -> Node<'_>;
+    /// Shows the field to whoever debugs, without secrets.
+    ///
+    /// # Errors
+    /// When the formatter fails.
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+/// A field as `{:?}` of its section shows it.
+pub struct Shown<'a, T>(pub &'a T);
+
+impl<T: Setting> fmt::Debug for Shown<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.show(f)
+    }
 }
 
 /// A single value and its notations.
-pub trait Leaf {
+pub trait Leaf: fmt::Debug {
     /// Name of the type on the reference page.
     fn type_name(&self) -> &'static str;
     /// Takes a value from a file, converting between numbers, booleans and strings.
@@ -74,6 +90,13 @@ pub trait Leaf {
             Value::String(text) => text,
             other => other.to_string(),
         }
+    }
+    /// Shows the value to whoever debugs, without secrets.
+    ///
+    /// # Errors
+    /// When the formatter fails.
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
     }
     /// Replaces references to environment variables.
     ///
@@ -114,12 +137,15 @@ pub trait Item: Section + Default + 'static {
     fn name(&mut self) -> Option<&mut String>;
 }
 
-impl<T: Item> Setting for Vec<T> {
+impl<T: Item + Setting> Setting for Vec<T> {
     fn preset(_default: &'static str) -> Self {
         Vec::new()
     }
     fn node(&mut self) -> Node<'_> {
         Node::List(self)
+    }
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(Shown)).finish()
     }
 }
 
@@ -164,9 +190,17 @@ macro_rules! section {
         }
     ) => {
         $(#[doc = $section_doc])+
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, PartialEq)]
         pub struct $name {
             $( $(#[doc = $doc])* pub $field: $ty, )*
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name))
+                    $( .field(stringify!($field), &$crate::config::setting::Shown(&self.$field)) )*
+                    .finish()
+            }
         }
 
         impl Default for $name {
@@ -203,6 +237,9 @@ macro_rules! section {
             }
             fn node(&mut self) -> $crate::config::setting::Node<'_> {
                 $crate::config::setting::Node::Section(self)
+            }
+            fn show(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(self, f)
             }
         }
     };

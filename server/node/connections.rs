@@ -1,6 +1,7 @@
 //! What a node asks of the connections it holds.
 
 use super::types::{DisconnectUser, RefreshUser, SubscribeUser, UnsubscribeUser};
+use crate::broker::{BrokerError, MaybeReady};
 use crate::cluster::Cluster;
 use gyre_proto::control;
 use std::sync::Arc;
@@ -22,6 +23,14 @@ pub struct Counts {
 ///
 /// Blocking: every method returns at once; effects happen on the threads that own the connections.
 pub trait Connections: Send + Sync + 'static {
+    /// Waits until subscribers have nearly caught up with what was published before; at once when they are not
+    /// far behind.
+    ///
+    /// # Errors
+    /// `Unavailable` when they do not catch up in time.
+    fn room_to_publish(&self) -> MaybeReady<Result<(), BrokerError>> {
+        MaybeReady::ready(Ok(()))
+    }
     /// Subscribes matching connections.
     fn subscribe(&self, request: Arc<SubscribeUser>);
     /// Unsubscribes matching connections.

@@ -6,6 +6,7 @@
 mod cluster;
 mod connections;
 mod control;
+mod data_format;
 mod glob;
 mod namespaces;
 mod publish;
@@ -13,8 +14,9 @@ mod read;
 mod types;
 
 pub use connections::{Connections, Counts, Everywhere};
+pub use data_format::DataFormat;
 pub use glob::{Glob, GlobError};
-pub use namespaces::{ChannelKind, ChannelOptions, DataFormat, Namespaces};
+pub use namespaces::{ChannelKind, ChannelOptions, Namespaces};
 pub use types::{
     ChannelsPage, DisconnectUser, NodeError, NodeInfo, PublishRequest, RefreshUser, SubscribeUser, Target,
     UnsubscribeUser,

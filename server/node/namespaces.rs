@@ -1,5 +1,6 @@
 //! What a node must know about a channel's namespace.
 
+use super::DataFormat;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,54 +58,4 @@ pub enum ChannelKind {
     Map,
     /// Items polled from the backend on behalf of all subscribers.
     SharedPoll,
-}
-
-/// Which payloads a channel takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DataFormat {
-    /// Anything but nothing.
-    #[default]
-    NotEmpty,
-    /// A JSON value.
-    Json,
-    /// A JSON object.
-    JsonObject,
-    /// Anything.
-    Binary,
-}
-
-impl DataFormat {
-    /// Whether a channel of this format takes `data`.
-    pub fn accepts(self, data: &[u8]) -> bool {
-        match self {
-            Self::NotEmpty => !data.is_empty(),
-            Self::Json => gyre_proto::json::is_valid(data),
-            Self::JsonObject => {
-                let first = data.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
-                first == Some(&b'{') && gyre_proto::json::is_valid(data)
-            }
-            Self::Binary => true,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::DataFormat::{Binary, Json, JsonObject, NotEmpty};
-
-    #[test]
-    fn formats_take_what_they_name() {
-        for (data, takers) in [
-            ("", vec![Binary]),
-            ("null", vec![NotEmpty, Json, Binary]),
-            (" {\"a\":1}\n", vec![NotEmpty, Json, JsonObject, Binary]),
-            ("{\"a\":1} x", vec![NotEmpty, Binary]),
-            ("{", vec![NotEmpty, Binary]),
-            ("[{}]", vec![NotEmpty, Json, Binary]),
-        ] {
-            for format in [NotEmpty, Json, JsonObject, Binary] {
-                assert_eq!(format.accepts(data.as_bytes()), takers.contains(&format), "{format:?} {data:?}");
-            }
-        }
-    }
 }

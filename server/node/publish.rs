@@ -74,10 +74,29 @@ impl Node {
         MaybeReady::ready(results)
     }
 
-    /// Hands a publication to the engine as it is, and counts it.
+    /// Hands a publication to the engine as it is, and counts it. Waits first while subscribers of this node are
+    /// far behind; see [`Connections::room_to_publish`](super::Connections::room_to_publish).
     ///
     /// For callers that judged channel and payload themselves, such as sessions.
     pub fn deliver(
+        self: &Arc<Self>,
+        channel: &Arc<str>,
+        data: Bytes,
+        options: PublishOptions,
+    ) -> MaybeReady<Result<PublishOutcome, BrokerError>> {
+        match self.connections.get().map(|connections| connections.room_to_publish()) {
+            Some(MaybeReady::Later(room)) => {
+                let (node, channel) = (Arc::clone(self), channel.clone());
+                MaybeReady::later(async move {
+                    room.await?;
+                    node.hand_over(&channel, data, options).await
+                })
+            }
+            _ => self.hand_over(channel, data, options),
+        }
+    }
+
+    fn hand_over(
         self: &Arc<Self>,
         channel: &Arc<str>,
         data: Bytes,

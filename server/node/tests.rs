@@ -39,9 +39,19 @@ struct Fake {
     subscribed: Mutex<Vec<Arc<SubscribeUser>>>,
     unsubscribed: Mutex<Vec<Arc<UnsubscribeUser>>>,
     delivered: Mutex<Vec<(String, Bytes, bool)>>,
+    /// There is room to publish when it says so.
+    room: Mutex<Option<tokio::sync::oneshot::Receiver<bool>>>,
 }
 
 impl Connections for Fake {
+    fn room_to_publish(&self) -> MaybeReady<Result<(), BrokerError>> {
+        match self.room.lock().take() {
+            None => MaybeReady::ready(Ok(())),
+            Some(room) => MaybeReady::later(async move {
+                if room.await == Ok(true) { Ok(()) } else { Err(BrokerError::Unavailable("full".into())) }
+            }),
+        }
+    }
     fn subscribe(&self, request: Arc<SubscribeUser>) {
         self.subscribed.lock().push(request);
     }
@@ -295,6 +305,21 @@ fn info_describes_this_node() {
     let nodes = node.info();
     assert_eq!(nodes[0].metrics_interval, 60.0);
     assert_eq!(nodes[0].metrics["centrifugo.node.num_clients"], 3.0);
+}
+
+#[tokio::test]
+async fn publications_wait_for_room_before_the_engine_sees_them() {
+    for (room, outcome) in [(true, 1), (false, 0)] {
+        let (node, fake) = node(false);
+        let (tell, told) = tokio::sync::oneshot::channel();
+        *fake.room.lock() = Some(told);
+        let answer = node.publish("news", payload("1"));
+        assert!(matches!(answer, MaybeReady::Later(_)));
+        assert!(fake.delivered.lock().is_empty());
+        tell.send(room).unwrap();
+        assert_eq!(answer.await.is_ok(), room);
+        assert_eq!(fake.delivered.lock().len(), outcome);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One thing for all subscribers of a channel, and its encoded forms.
 
 use super::connection::Wire;
+use super::pressure::Load;
 use super::{Compression, Limits};
 use crate::broker::{ClientInfo, Publication, StreamPosition};
 use crate::protocol::{self, Form, encode_push};
@@ -37,6 +38,17 @@ pub(super) enum Kind {
     },
     Join(Arc<ClientInfo>),
     Leave(Arc<ClientInfo>),
+}
+
+impl Delivery {
+    /// What it adds to the deliveries that wait somewhere.
+    pub(super) fn load(&self) -> Load {
+        let bytes = match &self.kind {
+            Kind::Publication { publication, .. } => publication.data.len(),
+            Kind::Join(info) | Kind::Leave(info) => info.conn_info.len() + info.chan_info.len(),
+        };
+        Load { deliveries: 1, bytes }
+    }
 }
 
 /// Which form a subscriber gets.

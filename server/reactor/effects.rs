@@ -7,11 +7,13 @@ use super::shard::{LINGER, Shard};
 use super::telemetry;
 use crate::broker::{HistoryFilter, MaybeReady};
 use crate::observability::{Action, BrokerMessage, Frame};
-use crate::session::{Activation, Answer, Close, Departure, Effect, JoinPlan, Send, Ticket};
+use crate::session::{Activation, Answer, Close, Departure, Effect, JoinPlan, Question, Send, Ticket};
 use crate::transport::websocket::frame;
+use futures_util::FutureExt;
 use gyre_proto::client;
 use gyre_proto::codes::DisconnectCode;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +27,7 @@ impl Shard {
             match effect {
                 Effect::Send(message) => self.send_message(key, message),
                 Effect::Ask(ticket, question) => {
-                    let answer = self.shared.backend.ask(question, self.now.unix);
+                    let answer = self.ask(question);
                     self.settle(key, ticket, answer);
                 }
                 Effect::Join(ticket, plans) => self.join(key, ticket, plans),
@@ -95,6 +97,21 @@ impl Shard {
         }
     }
 
+    /// Asks the backend. A publication waits first while shards are behind.
+    fn ask(&self, question: Question) -> MaybeReady<Answer> {
+        let (shared, now) = (&self.shared, self.now.unix);
+        if !matches!(question, Question::Publish(..)) || !shared.pressure.is_high() {
+            return shared.backend.ask(question, now);
+        }
+        let shared = shared.clone();
+        MaybeReady::later(async move {
+            match shared.pressure.patient_relief().await {
+                Ok(()) => shared.backend.ask(question, now).await,
+                Err(error) => Answer::Published(Err(error)),
+            }
+        })
+    }
+
     /// Hands an answer to the session, now or when it comes.
     fn settle(&mut self, key: Key, ticket: Ticket, answer: MaybeReady<Answer>) {
         match settle(answer) {
@@ -106,8 +123,10 @@ impl Shard {
             Err(pending) => {
                 let inbox = self.inbox.clone();
                 self.runtime.spawn(async move {
-                    let answer = pending.await;
-                    inbox.push(Message::Answer(Box::new(Answered { key, ticket, answer })));
+                    inbox.push(match AssertUnwindSafe(pending).catch_unwind().await {
+                        Ok(answer) => Message::Answer(Box::new(Answered { key, ticket, answer })),
+                        Err(_) => Message::Unanswered(key),
+                    });
                 });
             }
         }
@@ -155,7 +174,18 @@ impl Shard {
             let first = self.shared.registry.enter(&plan.channel, self.index);
             joins.push((plan, first));
         }
-        let answer = self.shared.backend.join(joins);
+        let announced = joins.iter().any(|(plan, _)| plan.departure.announce);
+        let answer = match self.shared.pressure.relief() {
+            // A join that others are told of is a delivery like a publication.
+            MaybeReady::Later(relief) if announced => {
+                let backend = self.shared.backend.clone();
+                MaybeReady::later(async move {
+                    relief.await;
+                    backend.join(joins).await
+                })
+            }
+            _ => self.shared.backend.join(joins),
+        };
         self.settle(key, ticket, answer);
     }
 

@@ -20,9 +20,7 @@ impl Shard {
         if is_publication {
             channel.last_delivery = Some(self.now.instant);
         }
-        if channel.holding > 0 {
-            channel.held.push(delivery.clone());
-        }
+        channel.hold(delivery);
         let late = self.environment.limits.position_max_lag;
         let too_late = match &delivery.kind {
             Kind::Publication { publication, .. } if !late.is_zero() => {
@@ -53,6 +51,7 @@ impl Shard {
                 Reached::Behind => self.behind.push((subscriber.key, channel.name.clone())),
             }
         }
+        self.queued_frames += out.sent.messages();
         let (frame, message) = telemetry::delivery(&delivery.kind);
         out.sent.count(frame, &self.metrics);
         self.metrics.broadcast(message, started.elapsed());
@@ -128,6 +127,10 @@ struct Sent {
 }
 
 impl Sent {
+    fn messages(&self) -> u64 {
+        self.traffic.iter().map(|(messages, _)| messages).sum()
+    }
+
     fn count(&self, frame: observability::Frame, metrics: &ShardMetrics) {
         for (transport, (messages, bytes)) in Transport::ALL.iter().zip(self.traffic) {
             if messages > 0 {

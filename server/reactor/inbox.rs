@@ -3,6 +3,7 @@
 use super::body::Pipe;
 use super::connection::{Handshake, Key};
 use super::delivery::Delivery;
+use super::pressure::{Load, Pressure};
 use crate::broker::StreamPosition;
 use crate::node::{DisconnectUser, RefreshUser, SubscribeUser, UnsubscribeUser};
 use crate::session::{Answer, Close, Ticket};
@@ -30,6 +31,8 @@ pub(super) enum Message {
     Stirred(Key),
     Deliver(Arc<Delivery>),
     Answer(Box<Answered>),
+    /// The runtime panicked while it looked for an answer for this connection.
+    Unanswered(Key),
     /// The top of a channel's stream, asked for by a position check.
     Top(Arc<str>, StreamPosition),
     Subscribe(Arc<SubscribeUser>),
@@ -41,22 +44,45 @@ pub(super) enum Message {
     Stop,
 }
 
+impl Message {
+    /// What it adds to the deliveries that wait.
+    pub(super) fn load(&self) -> Load {
+        match self {
+            Self::Deliver(delivery) => delivery.load(),
+            _ => Load::default(),
+        }
+    }
+}
+
 /// A shard's mailbox.
 ///
 /// One mutex that is held for a push or a swap only: publishers need order for each channel, which they get
-/// from the broker, and the shard takes everything at once. Nothing bounds its length yet; see
-/// `docs/decisions/0002-inbox.md`.
+/// from the broker, and the shard takes everything at once. It takes all that is pushed; when deliveries
+/// pile up, publishers are held back before they push more ([`Pressure`]).
 pub(super) struct Inbox {
-    messages: Mutex<Vec<Message>>,
+    queue: Mutex<Queue>,
+    pressure: Arc<Pressure>,
     /// The shard will look before it sleeps, so nobody needs to wake it.
     awake: AtomicBool,
     waker: mio::Waker,
 }
 
+#[derive(Default)]
+struct Queue {
+    messages: Vec<Message>,
+    /// Deliveries among `messages`.
+    load: Load,
+    /// Deliveries that the shard took and had not handled when it last took some.
+    taken: Load,
+    /// Counted as behind.
+    behind: bool,
+}
+
 impl Inbox {
-    pub(super) fn new(registry: &mio::Registry) -> std::io::Result<Self> {
+    pub(super) fn new(registry: &mio::Registry, pressure: Arc<Pressure>) -> std::io::Result<Self> {
         Ok(Self {
-            messages: Mutex::new(Vec::new()),
+            queue: Mutex::default(),
+            pressure,
             awake: AtomicBool::new(false),
             waker: mio::Waker::new(registry, WAKE)?,
         })
@@ -64,7 +90,15 @@ impl Inbox {
 
     /// Adds a message and wakes the shard if it sleeps.
     pub(super) fn push(&self, message: Message) {
-        self.messages.lock().push(message);
+        {
+            let mut queue = self.queue.lock();
+            queue.load += message.load();
+            queue.messages.push(message);
+            if !queue.behind && (queue.load + queue.taken).is_high() {
+                queue.behind = true;
+                self.pressure.rise();
+            }
+        }
         if !self.awake.swap(true, Ordering::SeqCst)
             && let Err(error) = self.waker.wake()
         {
@@ -72,15 +106,23 @@ impl Inbox {
         }
     }
 
-    /// Takes all messages; `empty` becomes the next buffer.
-    pub(super) fn take(&self, empty: &mut Vec<Message>) {
-        std::mem::swap(&mut *self.messages.lock(), empty);
+    /// Takes all messages; `empty` becomes the next buffer. `unhandled` is what is left of those taken before.
+    /// Returns what is left with the new ones.
+    pub(super) fn take(&self, empty: &mut Vec<Message>, unhandled: Load) -> Load {
+        let mut queue = self.queue.lock();
+        std::mem::swap(&mut queue.messages, empty);
+        queue.taken = unhandled + std::mem::take(&mut queue.load);
+        if queue.behind && queue.taken.is_low() {
+            queue.behind = false;
+            self.pressure.fall();
+        }
+        queue.taken
     }
 
     /// Says that the shard is about to sleep; false when there is something to do after all.
     pub(super) fn may_sleep(&self) -> bool {
         self.awake.store(false, Ordering::SeqCst);
-        if self.messages.lock().is_empty() {
+        if self.queue.lock().messages.is_empty() {
             return true;
         }
         self.awake.store(true, Ordering::SeqCst);

@@ -1,21 +1,19 @@
 //! A panic that one connection causes ends that connection and no other.
 
-use super::rig::{self, runtime};
-use super::{Handshake, Reactor, TokenAuthority, Wire};
+use super::TokenAuthority;
+use super::rig::{self, answer, dial, runtime, send};
 use crate::broker::{MaybeReady, PublishOptions};
-use crate::observability::Transport;
 use crate::seams::UnixMillis;
 use crate::session::{
     AuthError, ConnectClaims, Grant, Overrides, Policy, SubscribeAsk, SubscribeClaims, SubscribeDecision,
 };
 use gyre_proto::codes::ClientErrorCode;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Knows every token but one, which makes it panic.
+/// Knows every token but those that make it panic.
 struct Brittle;
 
 impl TokenAuthority for Brittle {
@@ -27,6 +25,12 @@ impl TokenAuthority for Brittle {
         assert_ne!(token, "at once", "provoked");
         if token == "later" {
             return MaybeReady::later(async { panic!("provoked") });
+        }
+        if token == "on the runtime" {
+            return MaybeReady::later(async {
+                tokio::task::yield_now().await;
+                panic!("provoked")
+            });
         }
         MaybeReady::ready(Ok(Box::new(ConnectClaims { user: token, ..Default::default() })))
     }
@@ -70,36 +74,6 @@ impl Policy for Panicking {
     }
 }
 
-fn dial(reactor: &Reactor, listener: &TcpListener) -> TcpStream {
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let (server, _) = listener.accept().unwrap();
-    server.set_nonblocking(true).unwrap();
-    reactor.accept(server, Handshake::new(Transport::WebSocket, Wire::default()));
-    client
-}
-
-fn send(stream: &mut TcpStream, text: &str) {
-    let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0];
-    frame.extend_from_slice(text.as_bytes());
-    stream.write_all(&frame).unwrap();
-}
-
-/// The next message; nothing at the end of the connection.
-fn answer(stream: &mut TcpStream) -> Option<String> {
-    let mut head = [0; 2];
-    stream.read_exact(&mut head).ok()?;
-    let mut length = usize::from(head[1]);
-    if length == 126 {
-        let mut long = [0; 2];
-        stream.read_exact(&mut long).ok()?;
-        length = usize::from(u16::from_be_bytes(long));
-    }
-    let mut payload = vec![0; length];
-    stream.read_exact(&mut payload).ok()?;
-    Some(String::from_utf8_lossy(&payload).into_owned())
-}
-
 #[test]
 fn a_panic_ends_the_connection_that_caused_it_and_no_other() {
     let runtime = runtime();
@@ -113,6 +87,7 @@ fn a_panic_ends_the_connection_that_caused_it_and_no_other() {
     let attacks = [
         vec![connect_panics("at once")],
         vec![connect_panics("later")],
+        vec![connect_panics("on the runtime")],
         vec![connect_panics("good"), r#"{"id":2,"subscribe":{"channel":"x"}}"#.to_owned()],
         vec![connect_panics("good"), r#"{"id":2,"publish":{"channel":"x","data":1}}"#.to_owned()],
         vec![connect_panics("good"), r#"{"id":2,"history":{"channel":"x"}}"#.to_owned()],

@@ -20,6 +20,9 @@ mod inbox;
 mod isolation_tests;
 mod link;
 mod outbox;
+mod pressure;
+#[cfg(test)]
+mod pressure_tests;
 mod reading;
 mod registry;
 #[cfg(test)]
@@ -40,13 +43,14 @@ pub use connection::{Handshake, Wire};
 pub use inbox::Answered;
 pub use tunnel::tunnel;
 
-use crate::broker::{ClientInfo, Publication, Receiver, StreamPosition};
+use crate::broker::{BrokerError, ClientInfo, MaybeReady, Publication, Receiver, StreamPosition};
 use crate::node::{Connections, Counts, DisconnectUser, RefreshUser, SubscribeUser, UnsubscribeUser};
 use crate::observability::{BrokerMessage, Metrics, Transport};
 use crate::seams::Clock;
 use crate::session::{Close, Policy, Settings};
 use delivery::{Delivery, Kind};
 use inbox::{Inbox, Message};
+use pressure::Pressure;
 use registry::Registry;
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -118,6 +122,7 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     environment: arc_swap::ArcSwap<Environment>,
     traffic: Traffic,
+    pressure: Arc<Pressure>,
     metrics: Arc<Metrics>,
 }
 
@@ -159,6 +164,7 @@ impl Reactor {
             clock,
             environment: arc_swap::ArcSwap::from_pointee(environment),
             traffic: Traffic::default(),
+            pressure: Arc::default(),
             metrics,
         });
         let mut inboxes = Vec::with_capacity(shards);
@@ -166,7 +172,7 @@ impl Reactor {
         let mut prepared = Vec::with_capacity(shards);
         for index in 0..shards {
             let poll = mio::Poll::new()?;
-            let inbox = Arc::new(Inbox::new(poll.registry())?);
+            let inbox = Arc::new(Inbox::new(poll.registry(), shared.pressure.clone())?);
             inboxes.push(inbox.clone());
             prepared.push((index, poll, inbox));
         }
@@ -302,9 +308,17 @@ impl Receiver for Reactor {
         self.shared.metrics.received(BrokerMessage::Leave, 1);
         self.deliver(Delivery { channel: channel.clone(), kind: Kind::Leave(info) });
     }
+
+    fn room(&self) -> MaybeReady<()> {
+        self.shared.pressure.relief()
+    }
 }
 
 impl Connections for Reactor {
+    fn room_to_publish(&self) -> MaybeReady<Result<(), BrokerError>> {
+        self.shared.pressure.patient_relief()
+    }
+
     fn subscribe(&self, request: Arc<SubscribeUser>) {
         self.tell_all(|| Message::Subscribe(request.clone()));
     }

@@ -1,6 +1,8 @@
 //! A reactor with one shard and embedded engines, for tests.
 
-use super::{Backend, Compression, Environment, Limits, Reactor, TokenAuthority, TransportLimits};
+use super::{
+    Backend, Compression, Environment, Handshake, Limits, Reactor, TokenAuthority, TransportLimits, Wire,
+};
 use crate::broker::{MaybeReady, MemoryBroker, PublishOptions};
 use crate::observability::{Metrics, MetricsSettings, Transport};
 use crate::presence::MemoryPresence;
@@ -11,6 +13,8 @@ use crate::session::{
 };
 use gyre_proto::codes::ClientErrorCode;
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -137,4 +141,40 @@ pub(super) fn reactor(
     let reactor = Reactor::new(1, environment, backend, clock, metrics, runtime.handle().clone()).unwrap();
     broker.attach(reactor.clone());
     (reactor, broker)
+}
+
+/// A WebSocket connection whose handshake is done.
+pub(super) fn dial(reactor: &Reactor, listener: &TcpListener) -> TcpStream {
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    server.set_nonblocking(true).unwrap();
+    reactor.accept(server, Handshake::new(Transport::WebSocket, Wire::default()));
+    client
+}
+
+/// Sends one text frame.
+pub(super) fn send(stream: &mut TcpStream, text: &str) {
+    let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0];
+    frame.extend_from_slice(text.as_bytes());
+    stream.write_all(&frame).unwrap();
+}
+
+/// The next message; nothing at the end of the connection.
+pub(super) fn answer(stream: &mut TcpStream) -> Option<String> {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).ok()?;
+    let mut length = usize::from(head[1]);
+    if length == 126 {
+        let mut long = [0; 2];
+        stream.read_exact(&mut long).ok()?;
+        length = usize::from(u16::from_be_bytes(long));
+    } else if length == 127 {
+        let mut long = [0; 8];
+        stream.read_exact(&mut long).ok()?;
+        length = usize::try_from(u64::from_be_bytes(long)).ok()?;
+    }
+    let mut payload = vec![0; length];
+    stream.read_exact(&mut payload).ok()?;
+    Some(String::from_utf8_lossy(&payload).into_owned())
 }

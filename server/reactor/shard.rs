@@ -3,6 +3,7 @@
 use super::connection::{Connection, Key};
 use super::delivery::Encoder;
 use super::inbox::{Inbox, Message, WAKE};
+use super::pressure::Load;
 use super::subscribers::Channels;
 use super::timers::Timers;
 use super::{Environment, Shared};
@@ -55,6 +56,10 @@ pub(super) struct Shard {
     pub(super) failing: Vec<(Key, DisconnectCode)>,
     pub(super) backlog: VecDeque<Message>,
     pub(super) spare: Vec<Message>,
+    /// Deliveries in the backlog.
+    pub(super) unhandled: Load,
+    /// Frames that deliveries have queued since the start.
+    pub(super) queued_frames: u64,
     pub(super) read_buffer: Box<[u8]>,
     pub(super) write_buffer: Vec<u8>,
     pub(super) encoder: Encoder,
@@ -100,6 +105,8 @@ impl Shard {
             failing: Vec::new(),
             backlog: VecDeque::new(),
             spare: Vec::new(),
+            unhandled: Load::default(),
+            queued_frames: 0,
             read_buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             write_buffer: Vec::new(),
             encoder,

@@ -1,6 +1,8 @@
 //! The subscribers of each channel on one shard, side by side in memory.
 
 use super::connection::{Key, Wire};
+use super::delivery::Delivery;
+use super::pressure::Load;
 use crate::broker::{Epoch, StreamPosition};
 use crate::channel::filter::Filter;
 use crate::session::{Delta, JoinFlags};
@@ -41,9 +43,10 @@ pub(super) struct Channel {
     pub(super) name: Arc<str>,
     pub(super) subscribers: Vec<Subscriber>,
     /// Deliveries that came while some subscriber was holding, oldest first.
-    pub(super) held: Vec<Arc<super::delivery::Delivery>>,
+    held: Vec<Arc<Delivery>>,
+    held_load: Load,
     /// How many subscribers are holding.
-    pub(super) holding: u32,
+    holding: u32,
     /// When a publication came last.
     pub(super) last_delivery: Option<Instant>,
     /// When the position was last compared with the broker's.
@@ -86,6 +89,7 @@ impl Channels {
                     name: name.clone(),
                     subscribers: Vec::with_capacity(1),
                     held: Vec::new(),
+                    held_load: Load::default(),
                     holding: 0,
                     last_delivery: None,
                     checked: None,
@@ -117,7 +121,7 @@ impl Channels {
         place: Place,
         position: StreamPosition,
         delta: Delta,
-    ) -> Vec<Arc<super::delivery::Delivery>> {
+    ) -> Vec<Arc<Delivery>> {
         let channel = &mut self.channels[place.channel as usize];
         let subscriber = &mut channel.subscribers[place.at as usize];
         if !subscriber.holding {
@@ -149,10 +153,63 @@ impl Channels {
 }
 
 impl Channel {
+    /// Keeps a delivery for subscribers that are holding, if there are any.
+    ///
+    /// When the engine takes so long to answer them that too much waits, all of it is dropped. Their
+    /// subscriptions have not begun yet, and a position tells those that have one of the gap.
+    pub(super) fn hold(&mut self, delivery: &Arc<Delivery>) {
+        if self.holding == 0 {
+            return;
+        }
+        if self.held_load.is_high() {
+            self.held.clear();
+            self.held_load = Load::default();
+            for subscriber in self.subscribers.iter_mut().filter(|subscriber| subscriber.holding) {
+                subscriber.held_from = 0;
+            }
+        }
+        self.held.push(delivery.clone());
+        self.held_load += delivery.load();
+    }
+
     fn stopped_holding(&mut self) {
         self.holding -= 1;
         if self.holding == 0 {
             self.held = Vec::new();
+            self.held_load = Load::default();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::delivery::Kind;
+    use super::*;
+    use crate::broker::ClientInfo;
+
+    #[test]
+    fn what_is_held_back_is_bounded() {
+        let mut channels = Channels::default();
+        let name: Arc<str> = Arc::from("news");
+        let delivery =
+            Arc::new(Delivery { channel: name.clone(), kind: Kind::Join(Arc::new(ClientInfo::default())) });
+        let key = |slot| Key { slot, generation: 1 };
+        let mut add = |slot| channels.add(&name, key(slot), Wire::default(), JoinFlags::default(), None);
+        let first = add(0);
+        let second = add(1);
+        let activate = |channels: &mut Channels, place, expected: usize| {
+            let held = channels.activate(place, StreamPosition::default(), Delta::NeedsFull);
+            assert_eq!(held.len(), expected);
+        };
+        for _ in 0..4096 {
+            channels.get_mut(first.channel).hold(&delivery);
+        }
+        activate(&mut channels, first, 4096);
+        for _ in 0..3 {
+            channels.get_mut(first.channel).hold(&delivery);
+        }
+        activate(&mut channels, second, 3);
+        channels.get_mut(first.channel).hold(&delivery);
+        assert!(channels.get(first.channel).held.is_empty());
     }
 }

@@ -13,33 +13,44 @@ use crate::session::{self, Close, Session};
 /// Messages handled before timers and peers get their turn, however busy publishers are.
 const MESSAGES_PER_TURN: usize = 4096;
 
+/// Frames that deliveries queue before connections are flushed. Publishers that are faster than a shard would
+/// otherwise keep it from ever writing, and peers that read well would be closed as slow.
+const FRAMES_PER_TURN: u64 = 32 * 1024;
+
 impl Shard {
+    /// Does what was told, until nothing is left or enough is queued to be flushed first.
     pub(super) fn drain_inbox(&mut self) {
-        let mut handled = 0;
-        while handled < MESSAGES_PER_TURN {
-            self.take_messages();
-            if self.backlog.is_empty() {
+        let enough = self.queued_frames + FRAMES_PER_TURN;
+        // Even when enough is left to do: the inbox learns how much that is.
+        self.take_messages();
+        for _ in 0..MESSAGES_PER_TURN {
+            if self.queued_frames >= enough {
                 break;
             }
-            while handled < MESSAGES_PER_TURN
-                && let Some(message) = self.backlog.pop_front()
-            {
-                handled += 1;
-                let key = match &message {
-                    Message::Answer(answered) => Some(answered.key),
-                    Message::Stirred(key) => Some(*key),
-                    _ => None,
-                };
-                self.isolated(key, |shard| shard.on_message(message));
-                self.tell_behind();
-            }
+            let Some(message) = self.next_message() else { break };
+            let key = match &message {
+                Message::Answer(answered) => Some(answered.key),
+                Message::Unanswered(key) | Message::Stirred(key) => Some(*key),
+                _ => None,
+            };
+            self.isolated(key, |shard| shard.on_message(message));
+            self.tell_behind();
         }
         self.tell_failing();
     }
 
+    fn next_message(&mut self) -> Option<Message> {
+        if self.backlog.is_empty() {
+            self.take_messages();
+        }
+        let message = self.backlog.pop_front()?;
+        self.unhandled -= message.load();
+        Some(message)
+    }
+
     pub(super) fn take_messages(&mut self) {
         let mut spare = std::mem::take(&mut self.spare);
-        self.inbox.take(&mut spare);
+        self.unhandled = self.inbox.take(&mut spare, self.unhandled);
         self.backlog.extend(spare.drain(..));
         self.spare = spare;
     }
@@ -52,7 +63,9 @@ impl Shard {
         loop {
             match self.backlog.get(at) {
                 Some(Message::Deliver(_)) => {
-                    if let Some(Message::Deliver(delivery)) = self.backlog.remove(at) {
+                    let Some(message) = self.backlog.remove(at) else { return };
+                    self.unhandled -= message.load();
+                    if let Message::Deliver(delivery) = message {
                         self.deliver(&delivery);
                     }
                 }
@@ -82,6 +95,7 @@ impl Shard {
             Message::AcceptBody(pipe, handshake) => self.accept(Link::Body(pipe), *handshake),
             Message::Stirred(key) => self.on_stirred(key),
             Message::Answer(answered) => self.on_answer(*answered),
+            Message::Unanswered(key) => self.panicked(Some(key)),
             Message::Top(channel, position) => self.on_top(&channel, &position),
             Message::Subscribe(request) => {
                 self.for_target(&request.target, |session, cx| session.on_server_subscribe(&request, cx));

@@ -2,7 +2,7 @@
 
 use super::proxy::{SwitchedProxy, TargetDisconnect};
 use crate::config::setting::section;
-use crate::config::values::Duration;
+use crate::config::values::{Duration, Secret};
 
 section! {
     /// Client connections.
@@ -80,9 +80,9 @@ section! {
     /// Keys and expected claims of tokens.
     pub struct Token {
         /// Secret of HS256, HS384 and HS512 signatures.
-        hmac_secret_key: String,
+        hmac_secret_key: Secret,
         /// Secret still accepted while it is being replaced.
-        hmac_previous_secret_key: String,
+        hmac_previous_secret_key: Secret,
         /// Unix time in seconds until which the previous secret is accepted; zero means without end.
         hmac_previous_secret_key_valid_until: i64,
         /// Public key of RSA signatures, PEM.

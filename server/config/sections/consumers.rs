@@ -3,7 +3,7 @@
 use super::listeners::Tls;
 use super::redis::Redis;
 use crate::config::setting::section;
-use crate::config::values::Duration;
+use crate::config::values::{Duration, Secret};
 
 section! {
     /// A consumer.
@@ -35,7 +35,7 @@ section! {
     /// An outbox table in PostgreSQL.
     pub struct PostgresqlConsumer {
         /// Connection string.
-        dsn: String,
+        dsn: Secret,
         /// Name of the table.
         outbox_table_name: String,
         /// Number of partitions, each read by a worker of its own.
@@ -47,7 +47,7 @@ section! {
         /// Channel of NOTIFY that tells of new rows.
         partition_notification_channel: String,
         /// Connection string for LISTEN, when `dsn` leads to a pooler.
-        partition_notification_dsn: String,
+        partition_notification_dsn: Secret,
         /// TLS of the connections.
         tls: Tls,
         /// Skips a partition another node holds instead of waiting for it.
@@ -83,7 +83,7 @@ section! {
         /// User for authentication.
         sasl_user: String,
         /// Password for authentication.
-        sasl_password: String,
+        sasl_password: Secret,
         /// Role to assume; aws-msk-iam only.
         assume_role_arn: String,
         /// Fixed identity in the group, which spares rebalancing on restarts.
@@ -105,9 +105,9 @@ section! {
         /// User for authentication.
         username: String,
         /// Password for authentication.
-        password: String,
+        password: Secret,
         /// Token for authentication.
-        token: String,
+        token: Secret,
         /// Name of the stream.
         stream_name: String,
         /// Uses the durable consumer as it is instead of creating it.
@@ -207,7 +207,7 @@ section! {
     /// Queues of Azure Service Bus.
     pub struct AzureServiceBusConsumer {
         /// Connection string.
-        connection_string: String,
+        connection_string: Secret,
         /// Uses an identity instead of a connection string.
         use_azure_identity: bool,
         /// Host of the namespace, with an identity.
@@ -217,7 +217,7 @@ section! {
         /// Client of the identity.
         client_id: String,
         /// Secret of the identity.
-        client_secret: String,
+        client_secret: Secret,
         /// Queues to read.
         queues: Vec<String>,
         /// Reads by session, in order.

@@ -4,7 +4,7 @@ use super::listeners::Tls;
 use super::postgres::{ControllerPostgres, MapBrokerPostgres, PostgresStore};
 use super::redis::{BrokerRedis, EngineRedis, MapBrokerRedis, PresenceRedis};
 use crate::config::setting::section;
-use crate::config::values::{Duration, StringMap};
+use crate::config::values::{Duration, Secret, StringMap};
 
 section! {
     /// Broker and presence manager in one; `broker` and `presence_manager` replace its halves.
@@ -116,9 +116,9 @@ section! {
     /// Shared poll subscriptions: one poll of the application feeds many subscribers.
     pub struct SharedPoll {
         /// Secret that signs the keys a client may track.
-        hmac_secret_key: String,
+        hmac_secret_key: Secret,
         /// Secret still accepted while it is being replaced.
-        hmac_previous_secret_key: String,
+        hmac_previous_secret_key: Secret,
         /// Unix time in seconds until which the previous secret is accepted; zero means without end.
         hmac_previous_secret_key_valid_until: i64,
         /// Largest number of polls under way at once; zero means 64.

@@ -2,7 +2,7 @@
 
 use super::listeners::Tls;
 use crate::config::setting::section;
-use crate::config::values::Duration;
+use crate::config::values::{Duration, Secret};
 
 section! {
     /// The server API over HTTP, which is on unless disabled.
@@ -12,7 +12,7 @@ section! {
         /// Start of the paths of all methods.
         handler_prefix: String = "/api",
         /// Key requests must present.
-        key: String,
+        key: Secret,
         /// How errors are told: `transport` as status codes; empty as part of a response with status 200.
         error_mode: String,
         /// Serves the API on the external port too when there is an internal one.
@@ -34,7 +34,7 @@ section! {
         /// Port to listen on.
         port: u16 = "10000",
         /// Key calls must present; empty accepts all.
-        key: String,
+        key: Secret,
         /// TLS of the listener.
         tls: Tls,
         /// Serves descriptions of the services.
@@ -52,9 +52,9 @@ section! {
         /// Start of its paths; empty means the root.
         handler_prefix: String,
         /// Password of operators.
-        password: String,
+        password: Secret,
         /// Secret that signs sessions of operators.
-        secret: String,
+        secret: Secret,
         /// Lets anyone in. Insecure: for development.
         insecure: bool,
         /// Directory of another web interface to serve instead.

@@ -2,13 +2,13 @@
 
 use super::listeners::Tls;
 use crate::config::setting::section;
-use crate::config::values::Duration;
+use crate::config::values::{Duration, Secret};
 
 section! {
     /// PostgreSQL as broker or map broker.
     pub struct PostgresStore {
         /// Connection string.
-        dsn: String,
+        dsn: Secret,
         /// TLS of the connections.
         tls: Tls,
         /// Largest number of connections.
@@ -26,7 +26,7 @@ section! {
         /// Wakes other nodes with NOTIFY instead of leaving them to poll.
         use_notify: bool,
         /// Connection string for LISTEN, when `dsn` leads to a pooler.
-        notify_dsn: String,
+        notify_dsn: Secret,
         /// Start of all table names.
         table_prefix: String = "cf",
         /// Leaves creating and changing tables to the operator.
@@ -64,7 +64,7 @@ section! {
     /// PostgreSQL as controller.
     pub struct ControllerPostgres {
         /// Connection string.
-        dsn: String,
+        dsn: Secret,
         /// TLS of the connections.
         tls: Tls,
         /// Largest number of connections.
@@ -78,7 +78,7 @@ section! {
         /// Wakes other nodes with NOTIFY instead of leaving them to poll.
         use_notify: bool,
         /// Connection string for LISTEN, when `dsn` leads to a pooler.
-        notify_dsn: String,
+        notify_dsn: Secret,
         /// Days after which partitions are dropped.
         partition_retention_days: usize = "1",
         /// Days for which partitions are made ahead.

@@ -2,7 +2,7 @@
 
 use super::listeners::Tls;
 use crate::config::setting::section;
-use crate::config::values::{Duration, StringMap};
+use crate::config::values::{Duration, Secret, StringMap};
 
 section! {
     /// How the application is asked.
@@ -82,7 +82,7 @@ section! {
         /// Name of the metadata entry that carries the credentials.
         credentials_key: String,
         /// Value of that entry.
-        credentials_value: String,
+        credentials_value: Secret,
         /// Compresses requests with gzip.
         compression: bool,
         /// Metadata sent with every request.

@@ -2,7 +2,7 @@
 
 use super::listeners::Tls;
 use crate::config::setting::section;
-use crate::config::values::Duration;
+use crate::config::values::{Duration, Secret};
 
 section! {
     /// How to reach Redis: single servers, Cluster or Sentinel.
@@ -18,7 +18,7 @@ section! {
         /// User for authentication.
         user: String,
         /// Password for authentication.
-        password: String,
+        password: Secret,
         /// Name under which connections show up in Redis.
         client_name: String,
         /// Speaks RESP2 even if the server knows RESP3.
@@ -32,7 +32,7 @@ section! {
         /// User for authentication at Sentinel.
         sentinel_user: String,
         /// Password for authentication at Sentinel.
-        sentinel_password: String,
+        sentinel_password: Secret,
         /// Name of the primary as Sentinel knows it.
         sentinel_master_name: String,
         /// Name under which connections show up in Sentinel.

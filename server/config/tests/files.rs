@@ -43,7 +43,7 @@ fn keys_have_no_case_and_dots_are_levels() {
     let config =
         load(r#"{"Client.Insecure": true, "CLIENT": {"token.hmac_secret_key": "s"}, "http_server.port": 1}"#);
     assert!(config.client.insecure);
-    assert_eq!(config.client.token.hmac_secret_key, "s");
+    assert_eq!(&*config.client.token.hmac_secret_key, "s");
     assert_eq!(config.http_server.port, 1);
 }
 
@@ -59,7 +59,7 @@ fn numbers_booleans_and_strings_are_converted() {
     assert!(config.client.insecure && config.admin.enabled && !config.prometheus.enabled);
     assert_eq!(config.client.allowed_origins, ["https://a b"]);
     assert_eq!(config.client.channel_limit, 7);
-    assert_eq!(config.admin.password, "123");
+    assert_eq!(&*config.admin.password, "123");
 }
 
 #[test]

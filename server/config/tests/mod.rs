@@ -5,6 +5,7 @@ mod files;
 mod flags;
 mod reference;
 mod rules;
+mod secrets;
 
 use std::io::Write as _;
 

@@ -120,7 +120,7 @@ fn missing(consumer: &Consumer) -> Option<&'static str> {
             let own = &consumer.azure_service_bus;
             let mode = &own.publication_data_mode;
             let identity =
-                [&own.fully_qualified_namespace, &own.tenant_id, &own.client_id, &own.client_secret];
+                [&*own.fully_qualified_namespace, &*own.tenant_id, &*own.client_id, &*own.client_secret];
             vec![
                 (
                     own.use_azure_identity && identity.iter().any(|part| part.is_empty()),

@@ -3,10 +3,12 @@
 mod duration;
 mod pem;
 mod plain;
+mod secret;
 mod string_map;
 
 pub use duration::Duration;
 pub use pem::{Pem, PemError};
+pub use secret::Secret;
 pub use string_map::StringMap;
 
 /// Makes a leaf usable as a field.
@@ -24,6 +26,9 @@ macro_rules! leaf_setting {
             }
             fn node(&mut self) -> $crate::config::setting::Node<'_> {
                 $crate::config::setting::Node::Leaf(self)
+            }
+            fn show(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                $crate::config::setting::Leaf::show(self, f)
             }
         }
     )+};

@@ -1,8 +1,11 @@
 //! Booleans, integers, strings and lists of strings.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::leaf_setting;
+use super::secret::without_credentials;
 use crate::config::setting::Leaf;
 
 leaf_setting!(bool, i64, u16, u32, usize, String, Vec<String>);
@@ -129,6 +132,9 @@ impl Leaf for String {
     fn write(&self) -> Value {
         self.as_str().into()
     }
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&without_credentials(self), f)
+    }
 }
 
 impl Leaf for Vec<String> {
@@ -156,6 +162,9 @@ impl Leaf for Vec<String> {
     }
     fn write(&self) -> Value {
         self.as_slice().into()
+    }
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|text| without_credentials(text))).finish()
     }
     fn write_text(&self) -> String {
         self.join(" ")

@@ -1,6 +1,7 @@
 //! Maps of strings to strings.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -11,8 +12,14 @@ use crate::config::setting::Leaf;
 ///
 /// Files write an object, whose keys lose their case as all keys of files do, or a list of `{key, value}`, whose
 /// keys keep it. Values may refer to environment variables as `${CENTRIFUGO_VAR_X}` or `${GYRE_VAR_X}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct StringMap(BTreeMap<String, String>);
+
+impl fmt::Debug for StringMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show(f)
+    }
+}
 
 impl StringMap {
     /// Names and values in the order of names.
@@ -87,6 +94,10 @@ impl Leaf for StringMap {
             .map(|(key, value)| (key.to_owned(), Value::from(value)))
             .collect::<serde_json::Map<_, _>>()
             .into()
+    }
+    /// Names only: values are headers and the like, which carry credentials.
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
     fn expand(&mut self, variable: &dyn Fn(&str) -> Option<String>) -> Result<(), String> {
         for value in self.0.values_mut() {

@@ -1,6 +1,6 @@
-//! Which payloads a namespace takes.
+//! Which payloads a channel takes.
 
-use serde::de::IgnoredAny;
+use gyre_proto::json::is_valid;
 
 /// `publication_data_format` of a namespace. A violation is answered with code 107.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,11 +30,10 @@ impl DataFormat {
 
     /// Tells whether a payload may be published; reads it at most once, nesting costs no stack.
     pub fn accepts(self, data: &[u8]) -> bool {
-        let is_json = || serde_json::from_slice::<IgnoredAny>(data).is_ok();
         match self {
             Self::NotEmpty => !data.is_empty(),
-            Self::Json => is_json(),
-            Self::JsonObject => data.trim_ascii_start().first() == Some(&b'{') && is_json(),
+            Self::Json => is_valid(data),
+            Self::JsonObject => data.trim_ascii_start().first() == Some(&b'{') && is_valid(data),
             Self::Binary => true,
         }
     }
