@@ -34,7 +34,9 @@ pub fn accept<B>(
     origin: Origin,
     reactor: Arc<Reactor>,
 ) -> Response<Body> {
-    let text = query::parameter(request.uri().query(), query::CONNECT).filter(|text| !text.is_empty());
+    let text = query::parameter(request.uri().query(), query::CONNECT);
+    // As upstream has it, `null` is no request here, so that one is waited for.
+    let text = text.filter(|text| !matches!(text.trim(), "" | "null"));
     let connect = match text.map(|text| protocol::connect_request(text.as_bytes())).transpose() {
         Ok(connect) => connect.map(Box::new),
         Err(_) => return malformed(),
