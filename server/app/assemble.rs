@@ -1,6 +1,6 @@
 //! The only place where rooms are joined: engines, node, reactor, API, endpoints.
 
-use super::endpoints::{Endpoints, FrontPage, Gate};
+use super::endpoints::{Endpoints, FrontPage, Gate, UniEndpoints};
 use super::engines::{BrokerEngine, ControlPath, EngineError, Engines};
 use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
@@ -16,6 +16,7 @@ use crate::node::{Connections, Everywhere, Node, NodeParts};
 use crate::observability::{ApiProtocol, Metrics, MetricsSettings};
 use crate::reactor::{Backend, Reactor};
 use crate::seams::{Clock, SystemClock};
+use crate::transport::uni_http_stream::UnusableStatus;
 use crate::transport::websocket::accept::Options;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, OnceLock, Weak};
@@ -26,6 +27,9 @@ const API_BODY_LIMIT: usize = 64 << 20;
 /// Why the parts do not fit together. All of them end the start.
 #[derive(Debug, thiserror::Error)]
 pub enum AssemblyError {
+    /// A response that stands for a connect error cannot be sent.
+    #[error("use connect_code_to_http_response")]
+    Refusal(#[from] UnusableStatus),
     /// A namespace option has no meaning.
     #[error("build namespaces")]
     Namespaces(#[from] NamespaceError),
@@ -142,6 +146,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
         init: config.init.enabled.then(|| route_path(&config.init.handler_prefix)),
         front_page,
         websocket_options: Options { compression: config.websocket.frames.compression },
+        uni: UniEndpoints::new(config)?,
         origins: OriginPolicy::new(&client.allowed_origins)?,
         user_header: client.user_id_http_header.clone(),
         gate: Gate::new(

@@ -1,10 +1,15 @@
 //! The endpoints clients connect to, and what is checked before a connection begins.
 
+mod uni;
+
+pub use uni::UniEndpoints;
+
 use crate::api::{ConnectionEndpoints, Reply};
 use crate::auth::OriginPolicy;
 use crate::net::{Body, Peer};
 use crate::observability::{ConnectionLimitReached, Metrics};
 use crate::reactor::Reactor;
+use crate::session::Origin;
 use crate::transport::websocket::accept::{self, Options};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -31,6 +36,8 @@ pub struct Endpoints {
     pub front_page: Option<FrontPage>,
     /// How the WebSocket endpoint behaves.
     pub websocket_options: Options,
+    /// Transports whose clients only receive.
+    pub uni: UniEndpoints,
     /// Pages that may connect.
     pub origins: OriginPolicy,
     /// Header that names the user, set by a trusted proxy; empty for none.
@@ -44,13 +51,15 @@ pub struct Endpoints {
 impl ConnectionEndpoints for Endpoints {
     fn names(&self) -> Vec<&'static str> {
         let named = [("websocket", &self.websocket), ("init", &self.init)];
-        named.into_iter().filter(|(_, path)| path.is_some()).map(|(name, _)| name).collect()
+        let named = named.into_iter().filter(|(_, path)| path.is_some()).map(|(name, _)| name);
+        named.chain(self.uni.names()).collect()
     }
 
     fn handles(&self, path: &str) -> bool {
         self.websocket.as_deref() == Some(path)
             || self.init.as_deref() == Some(path)
             || (path == "/" && self.front_page.is_some())
+            || self.uni.at(path).is_some()
     }
 
     fn call(&self, request: Request<Incoming>, _peer: Peer) -> Reply {
@@ -63,7 +72,10 @@ impl ConnectionEndpoints for Endpoints {
         let response = match self.refuse() {
             Some(refused) => refused,
             None if self.websocket.as_deref() == Some(request.uri().path()) => self.websocket(request),
-            None => self.init(&request),
+            None => match self.uni.at(request.uri().path()) {
+                Some(endpoint) => return self.uni(endpoint, request),
+                None => self.init(&request),
+            },
         };
         Box::pin(std::future::ready(response))
     }
@@ -107,11 +119,21 @@ impl Endpoints {
     }
 
     fn websocket(&self, request: Request<Incoming>) -> Response<Body> {
-        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let allowed = self.origins.allows(header(ORIGIN.as_str()));
-        let user = if self.user_header.is_empty() { None } else { header(&self.user_header) };
-        let user = user.unwrap_or_default().to_owned();
-        accept::accept(request, self.websocket_options, allowed, user, self.reactor.clone())
+        let (allowed, origin) = (self.allows_origin(&request), self.origin(&request));
+        accept::accept(request, self.websocket_options, allowed, origin, self.reactor.clone())
+    }
+
+    /// Whether the page a request comes from may connect.
+    fn allows_origin(&self, request: &Request<Incoming>) -> bool {
+        self.origins.allows(request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()))
+    }
+
+    /// What a request says about whom it comes from.
+    fn origin(&self, request: &Request<Incoming>) -> Origin {
+        let named =
+            (!self.user_header.is_empty()).then(|| request.headers().get(&self.user_header)).flatten();
+        let header_user = named.and_then(|user| user.to_str().ok()).unwrap_or_default().to_owned();
+        Origin { header_user }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::sections::client::Token;
 use crate::config::{Config, sections};
 use crate::node;
 use crate::observability::Transport;
-use crate::reactor::{Environment, Limits, TransportLimits};
+use crate::reactor::{Compression, Environment, Limits, TransportLimits};
 use crate::session::{Close, PersonalChannel, Settings};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -134,7 +134,6 @@ fn node_options(config: &Config, raw: &sections::channel::ChannelOptions) -> nod
 /// Builds what shards work with.
 pub fn environment(config: &Config, namespaces: Arc<Namespaces>, node: &str) -> Environment {
     let client = &config.client;
-    let websocket = &config.websocket.frames;
     let personal = &client.subscribe_to_user_personal_channel;
     let settings = Settings {
         version: crate::VERSION.to_owned(),
@@ -166,8 +165,8 @@ pub fn environment(config: &Config, namespaces: Arc<Namespaces>, node: &str) -> 
         queue_max_size: client.queue_max_size,
         outbound_budget: OUTBOUND_BUDGET,
         transports: transport_limits(config),
-        compression_min_size: websocket.compression_min_size,
-        compression_level: websocket.compression_level as u32,
+        compression: compression(&config.websocket.frames),
+        uni_compression: compression(&config.uni_websocket.frames),
         position_max_lag: client.channel_position_max_time_lag.to_std(),
     };
     let history_meta_ttl = config.channel.history_meta_ttl.to_std();
@@ -186,6 +185,10 @@ fn transport_limits(config: &Config) -> [TransportLimits; Transport::COUNT] {
     limits[Transport::WebSocket as usize] = websocket_limits(&config.websocket.frames);
     limits[Transport::UniWebSocket as usize] = websocket_limits(&config.uni_websocket.frames);
     limits
+}
+
+fn compression(section: &sections::transports::WebSocketFrames) -> Compression {
+    Compression { min_size: section.compression_min_size, level: section.compression_level as u32 }
 }
 
 fn websocket_limits(section: &sections::transports::WebSocketFrames) -> TransportLimits {

@@ -5,7 +5,7 @@ use super::outbox::Outbox;
 use super::subscribers::{ChannelIndex, Place};
 use crate::observability::{Frame, Transport as TransportName};
 use crate::protocol::Encoding;
-use crate::session::{Origin, Session, Transport};
+use crate::session::{Origin, Session, Settings, Transport};
 use crate::transport::framing::Framing;
 use crate::transport::websocket::assembler::Partial;
 use gyre_proto::client;
@@ -96,7 +96,36 @@ pub(super) struct NativePing {
     pub(super) deadline: Instant,
     pub(super) interval: Duration,
     pub(super) timeout: Duration,
+    /// Each ping must be answered within `timeout`, however late the answer to the one before it was.
+    pub(super) strict: bool,
 }
+
+impl NativePing {
+    /// Pings instead of those of the session, for a peer that asked for it.
+    pub(super) fn instead(settings: &Settings, now: Instant) -> Option<Box<Self>> {
+        let interval = settings.ping_interval;
+        (!interval.is_zero()).then(|| Self::new(interval, settings.pong_timeout, false, now))
+    }
+
+    /// Pings beside those of the session, which nobody answers on unidirectional connections.
+    ///
+    /// Source: row UWS-2 of the protocol; they cannot be switched off.
+    pub(super) fn beside(settings: &Settings, now: Instant) -> Box<Self> {
+        let or = |own: Duration, default: Duration| if own.is_zero() { default } else { own };
+        let interval = or(settings.ping_interval, DEFAULT_PING_INTERVAL);
+        Self::new(interval, or(settings.pong_timeout, DEFAULT_PONG_TIMEOUT), true, now)
+    }
+
+    fn new(interval: Duration, timeout: Duration, strict: bool, now: Instant) -> Box<Self> {
+        let next = now + interval;
+        Box::new(Self { next, deadline: next + timeout, interval, timeout, strict })
+    }
+}
+
+/// Native pings of unidirectional WebSockets when pings are switched off.
+const DEFAULT_PING_INTERVAL: Duration = Duration::from_secs(25);
+/// How long the answer to one may take when pongs are not waited for.
+const DEFAULT_PONG_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct Connection {
     pub(super) key: Key,
@@ -104,6 +133,8 @@ pub(super) struct Connection {
     pub(super) wire: Wire,
     pub(super) name: TransportName,
     pub(super) disconnect_push: bool,
+    /// Nothing was pushed yet, and a refusal will not be: the transport tells it in another way.
+    pub(super) unannounced: bool,
     pub(super) close_frame: bool,
     pub(super) phase: Phase,
     /// It is in the list of connections to flush.

@@ -2,6 +2,7 @@
 
 use super::connection::Wire;
 use super::pressure::Load;
+use super::{Compression, Limits};
 use crate::broker::{ClientInfo, Publication, StreamPosition};
 use crate::protocol::{self, Form, encode_push};
 use crate::transport::framing::HEADROOM;
@@ -151,14 +152,41 @@ impl Forms {
 pub(super) struct Encoder {
     scratch: Vec<u8>,
     compressed: Vec<u8>,
-    deflater: Deflater,
-    compression_min_size: usize,
+    compressor: Compressor,
+    uni_compressor: Compressor,
+}
+
+/// Compression as one kind of connections has it.
+struct Compressor {
+    settings: Compression,
+    /// Large, so made when first needed.
+    deflater: Option<Deflater>,
+}
+
+impl Compressor {
+    fn new(settings: Compression) -> Self {
+        Self { settings, deflater: None }
+    }
+
+    /// Appends `message` compressed, if it is long enough for that.
+    fn compress(&mut self, message: &[u8], out: &mut Vec<u8>) -> bool {
+        if message.len() <= self.settings.min_size {
+            return false;
+        }
+        let deflater = self.deflater.get_or_insert_with(|| Deflater::new(self.settings.level));
+        deflater.deflate(message, out);
+        true
+    }
 }
 
 impl Encoder {
-    pub(super) fn new(compression_level: u32, compression_min_size: usize) -> Self {
-        let deflater = Deflater::new(compression_level);
-        Self { scratch: Vec::new(), compressed: Vec::new(), deflater, compression_min_size }
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            scratch: Vec::new(),
+            compressed: Vec::new(),
+            compressor: Compressor::new(limits.compression),
+            uni_compressor: Compressor::new(limits.uni_compression),
+        }
     }
 
     pub(super) fn frame_push(&mut self, push: client::Push, wire: Wire) -> Option<Encoded> {
@@ -186,13 +214,15 @@ impl Encoder {
     }
 
     fn finish(&mut self, wire: Wire) -> Encoded {
-        let payload = HEADROOM..self.scratch.len();
+        let payload = &self.scratch[HEADROOM..];
         let size = payload.len() as u64;
-        let compress = wire.compression && payload.len() > self.compression_min_size;
+        let mut compress = wire.compression;
         if compress {
+            let compressor =
+                if wire.unidirectional { &mut self.uni_compressor } else { &mut self.compressor };
             self.compressed.clear();
             self.compressed.resize(HEADROOM, 0);
-            self.deflater.deflate(&self.scratch[payload], &mut self.compressed);
+            compress = compressor.compress(payload, &mut self.compressed);
         }
         let buffer = if compress { &mut self.compressed } else { &mut self.scratch };
         let start = wire.framing.enclose(wire.encoding, compress, buffer);

@@ -50,6 +50,9 @@ async fn top_to_compare(
     Some(top)
 }
 
+/// Below are codes of errors, with which sessions may end where the transport tells them apart.
+const FIRST_DISCONNECT_CODE: u32 = 3000;
+
 impl Shard {
     pub(super) fn carry_out(&mut self, key: Key) {
         while let Some(effect) = self.effects.pop_front() {
@@ -112,6 +115,7 @@ impl Shard {
                 (running, self.encoder.frame_reply(&reply, wire))
             }
             Send::Push(push) => {
+                connection.unannounced = false;
                 if let Some(unsubscribe) = &push.unsubscribe {
                     self.shared.metrics.server_unsubscribe(unsubscribe.code);
                 }
@@ -371,12 +375,15 @@ impl Shard {
         connection.link.set_close(&close);
         let (wire, name) = (connection.wire, connection.name);
         let (disconnect_push, close_frame) = (connection.disconnect_push, connection.close_frame);
+        let unannounced = connection.unannounced;
         if slow && !close_frame {
             // What was discarded cannot be told apart from what was sent, so the end must not look complete.
             connection.link.abort();
         }
-        self.shared.metrics.server_disconnect(code);
-        if disconnect_push && !slow {
+        if code >= FIRST_DISCONNECT_CODE {
+            self.shared.metrics.server_disconnect(code);
+        }
+        if disconnect_push && !unannounced && !slow {
             let disconnect = client::Disconnect { code, reason: close.reason.to_string(), reconnect: false };
             let push = client::Push { disconnect: Some(Box::new(disconnect)), ..Default::default() };
             if let Some(encoded) = self.encoder.frame_push(push, wire) {

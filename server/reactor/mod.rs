@@ -82,10 +82,10 @@ pub struct Limits {
     pub outbound_budget: usize,
     /// What is allowed on each transport, in the order of [`Transport::ALL`].
     pub transports: [TransportLimits; Transport::COUNT],
-    /// Messages longer than this are compressed when the peer agreed.
-    pub compression_min_size: usize,
-    /// Effort of compression, 1 to 9.
-    pub compression_level: u32,
+    /// Compression of messages to bidirectional connections.
+    pub compression: Compression,
+    /// Compression of messages to unidirectional connections.
+    pub uni_compression: Compression,
     /// Publications older than this on arrival break positioned subscriptions; zero means never.
     pub position_max_lag: Duration,
 }
@@ -95,6 +95,15 @@ impl Limits {
     pub fn of(&self, transport: Transport) -> &TransportLimits {
         &self.transports[transport as usize]
     }
+}
+
+/// How messages are compressed for peers that agreed to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Compression {
+    /// Bytes a message must exceed.
+    pub min_size: usize,
+    /// Effort, 1 to 9.
+    pub level: u32,
 }
 
 /// Limits of connections that differ between transports.

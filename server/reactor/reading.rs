@@ -43,17 +43,18 @@ impl Shard {
             handshake;
         let session_id = (transport.unidirectional || transport.emulation).then(random_id);
         let now = self.now;
-        let native_ping = (transport.native_ping && !settings.ping_interval.is_zero()).then(|| {
-            let (interval, timeout) = (settings.ping_interval, settings.pong_timeout);
-            let next = now.instant + interval;
-            Box::new(NativePing { next, deadline: next + timeout, interval, timeout })
-        });
+        let native_ping = match wire.framing {
+            Framing::WebSocket if transport.native_ping => NativePing::instead(settings, now.instant),
+            Framing::WebSocket if wire.unidirectional => Some(NativePing::beside(settings, now.instant)),
+            _ => None,
+        };
         entry.insert(Connection {
             key,
             link,
             wire,
             name,
             disconnect_push,
+            unannounced: transport.keeps_errors,
             close_frame,
             phase: Phase::Open,
             dirty: false,
@@ -253,6 +254,9 @@ impl Shard {
         if wire.framing == Framing::Grpc {
             return self.on_single(key, message, wire);
         }
+        if wire.unidirectional {
+            return self.on_request(key, message);
+        }
         if message.is_empty() {
             self.input(key, |session, cx| session.on_malformed(cx));
             return Flow::Continue;
@@ -279,6 +283,30 @@ impl Shard {
             }
         }
         self.next_frame(key)
+    }
+
+    /// Takes a frame from the peer of a unidirectional connection: the first is its connect request, others mean
+    /// nothing.
+    fn on_request(&mut self, key: Key, message: &[u8]) -> Flow {
+        let Some(connection) = self.connection(key) else { return Flow::Stop };
+        if connection.phase == Phase::Open && connection.session.is_new() {
+            match protocol::connect_request(message) {
+                Ok(request) => {
+                    self.input(key, |session, cx| session.on_unidirectional_connect(request, cx));
+                }
+                Err(_) => self.refuse_request(key),
+            }
+        }
+        self.next_frame(key)
+    }
+
+    /// Ends a connection that did not begin with a connect request. A close frame says so, if anything.
+    fn refuse_request(&mut self, key: Key) {
+        if !self.connection(key).is_some_and(|connection| connection.close_frame) {
+            return self.peer_gone(key);
+        }
+        let code = DisconnectCode::BadRequest;
+        self.end_session(key, frame::close_frame(code as i32 as u16, code.reason()), Phase::Lingering);
     }
 
     /// Takes a frame that is the message of one command; an empty one is a pong.

@@ -3,7 +3,7 @@
 use super::inbox::Inbox;
 use super::shard::Shard;
 use super::{
-    Backend, Environment, Handshake, Limits, Reactor, Shared, TokenAuthority, TransportLimits, Wire,
+    Backend, Compression, Environment, Handshake, Limits, Reactor, Shared, TokenAuthority, TransportLimits, Wire,
 };
 use crate::broker::{MaybeReady, MemoryBroker, PublishOptions};
 use crate::observability::{Metrics, MetricsSettings, Transport};
@@ -112,8 +112,8 @@ pub(super) fn environment(policy: Box<dyn Policy>) -> Environment {
                 message_size: 1 << 16,
                 inflated_size: 1 << 16,
             }; Transport::COUNT],
-            compression_min_size: 0,
-            compression_level: 1,
+            compression: Compression { min_size: 0, level: 1 },
+            uni_compression: Compression { min_size: 0, level: 1 },
             position_max_lag: Duration::ZERO,
         },
     }

@@ -86,7 +86,7 @@ impl Shard {
         let environment = shared.environment.load_full();
         let now = shared.clock.now();
         let limits = &environment.limits;
-        let encoder = Encoder::new(limits.compression_level, limits.compression_min_size);
+        let encoder = Encoder::new(limits);
         let metrics = shared.metrics.add_shard();
         Self {
             metrics,

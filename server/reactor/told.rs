@@ -136,7 +136,7 @@ impl Shard {
             Message::Reload => {
                 self.environment = self.shared.environment.load_full();
                 let limits = &self.environment.limits;
-                self.encoder = Encoder::new(limits.compression_level, limits.compression_min_size);
+                self.encoder = Encoder::new(limits);
             }
             Message::Drain(close) => self.drain(close),
             Message::Stop => self.stopping = true,

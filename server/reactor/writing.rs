@@ -124,6 +124,9 @@ impl Shard {
             }
             if ping.next <= now {
                 ping.next = now + ping.interval;
+                if ping.strict {
+                    ping.deadline = now + ping.timeout;
+                }
                 let mut frame = Vec::with_capacity(2);
                 frame::write_header(&mut frame, Opcode::Ping, false, 0);
                 self.send(key, Rc::from(frame));

@@ -1,4 +1,9 @@
 //! Bytes to frames and back, for each transport.
 
 pub mod framing;
+pub mod query;
+pub mod streamed;
+pub mod uni_http_stream;
+pub mod uni_sse;
+pub mod uni_websocket;
 pub mod websocket;

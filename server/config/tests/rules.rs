@@ -267,6 +267,10 @@ fn tables_of_connect_codes_are_complete() {
     assert!(
         sse.ends_with("status_code should be set in connect_code_to_http_status.transforms[0].to_response")
     );
+    let table = r#"{"transforms": [{"code": 1, "to": {"status_code": 101}}]}"#;
+    let informational =
+        broken(&format!(r#"{{"uni_http_stream": {{"connect_code_to_http_response": {table}}}}}"#));
+    assert!(informational.contains("status_code 101 does not end a response"), "{informational}");
     let client =
         broken(r#"{"client": {"connect_code_to_unidirectional_disconnect": {"transforms": [{"code": 1}]}}}"#);
     assert!(client.ends_with("no disconnect code specified in transforms[0].to"));

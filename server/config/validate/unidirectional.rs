@@ -23,6 +23,10 @@ fn transforms(table: &[ResponseTransform]) -> Checked {
         if transform.to.status_code == 0 {
             return Err(format!("status_code should be set in {item}.to_response"));
         }
+        if !(200..=999).contains(&transform.to.status_code) {
+            let status = transform.to.status_code;
+            return Err(format!("status_code {status} does not end a response in {item}.to_response"));
+        }
     }
     Ok(())
 }

@@ -5,10 +5,10 @@
 use crate::net::Body;
 use crate::observability::Transport;
 use crate::protocol;
-use crate::reactor::{Handshake, NativePings, Reactor, Wire};
+use crate::reactor::{Handshake, Reactor, Wire};
 use crate::session::Origin;
 use crate::transport::query;
-use crate::transport::websocket::accept::{self, Refusal};
+use crate::transport::websocket::accept::{self, Agreed, Refusal};
 use http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Request, Response, StatusCode};
 use std::sync::Arc;
@@ -34,7 +34,9 @@ pub fn accept<B>(
     origin: Origin,
     reactor: Arc<Reactor>,
 ) -> Response<Body> {
-    let text = query::parameter(request.uri().query(), query::CONNECT).filter(|text| !text.is_empty());
+    let text = query::parameter(request.uri().query(), query::CONNECT);
+    // As upstream has it, `null` is no request here, so that one is waited for.
+    let text = text.filter(|text| !matches!(text.trim(), "" | "null"));
     let connect = match text.map(|text| protocol::connect_request(text.as_bytes())).transpose() {
         Ok(connect) => connect.map(Box::new),
         Err(_) => return malformed(),
@@ -44,12 +46,12 @@ pub fn accept<B>(
     let handshake = Handshake {
         origin,
         connect,
-        native_pings: NativePings::Beside,
         close_frame: options.close_frame,
         disconnect_push: options.disconnect_push,
         ..Handshake::new(Transport::UniWebSocket, wire)
     };
-    accept::upgrade(request, None, deflate, handshake, origin_allowed, reactor).unwrap_or_else(Refusal::response)
+    let agreed = Agreed { deflate, ..Agreed::default() };
+    accept::upgrade(request, agreed, handshake, origin_allowed, reactor).unwrap_or_else(Refusal::response)
 }
 
 fn malformed() -> Response<Body> {

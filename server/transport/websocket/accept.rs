@@ -59,18 +59,14 @@ impl Refusal {
 
 /// Answers a handshake and, once the answer is written, hands the socket to the reactor.
 ///
-/// `origin_allowed` is what the origin check said; `header_user` the user from the trusted header.
+/// `origin_allowed` is what the origin check said; `origin` whom the request comes from.
 pub fn accept<B>(
-    mut request: Request<B>,
+    request: Request<B>,
     options: Options,
     origin_allowed: bool,
-    header_user: String,
+    origin: Origin,
     reactor: Arc<Reactor>,
 ) -> Response<Body> {
-    let key = match check(&request, origin_allowed) {
-        Ok(key) => key,
-        Err(refusal) => return refusal.response(),
-    };
     let subprotocol = subprotocol(request.headers());
     let query = request.uri().query().unwrap_or_default();
     let protobuf = match subprotocol {
@@ -82,7 +78,32 @@ pub fn accept<B>(
     let wire = Wire { encoding, compression: deflate.is_some(), ..Wire::default() };
     let mut handshake = Handshake::new(TransportName::WebSocket, wire);
     handshake.transport.native_ping = query_is(query, "cf_ws_frame_ping_pong", "true");
-    handshake.origin = Origin { header_user };
+    handshake.origin = origin;
+    let agreed = Agreed { subprotocol, deflate };
+    upgrade(request, agreed, handshake, origin_allowed, reactor).unwrap_or_else(Refusal::response)
+}
+
+/// What the server agrees to of what the peer offered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Agreed {
+    /// Subprotocol.
+    pub subprotocol: Option<&'static str>,
+    /// Parameters of permessage-deflate.
+    pub deflate: Option<&'static str>,
+}
+
+/// Answers a handshake and, once the answer is written, hands the socket to the reactor as `handshake` says.
+///
+/// # Errors
+/// [`Refusal`] when the request does not open a WebSocket.
+pub fn upgrade<B>(
+    mut request: Request<B>,
+    agreed: Agreed,
+    handshake: Handshake,
+    origin_allowed: bool,
+    reactor: Arc<Reactor>,
+) -> Result<Response<Body>, Refusal> {
+    let key = check(&request, origin_allowed)?;
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgrade.await {
@@ -99,13 +120,13 @@ pub fn accept<B>(
     if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
-    if let Some(name) = subprotocol {
+    if let Some(name) = agreed.subprotocol {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
     }
-    if let Some(answer) = deflate {
+    if let Some(answer) = agreed.deflate {
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(answer));
     }
-    response
+    Ok(response)
 }
 
 /// Checks everything a handshake needs and returns its key.

@@ -1,0 +1,79 @@
+//! Responses whose bodies last as long as the connections in them.
+
+use super::framing::Framing;
+use crate::net::Body;
+use crate::protocol::Encoding;
+use crate::reactor::{BrokenOff, ResponseBody, Wire};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA};
+use http::{Response, StatusCode, Version};
+use http_body::Frame;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Time a peer may take for the body of the request that opens a connection.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// First bytes of a stream of events, so that the reader sees at once that it is open.
+const EVENTS_PRELUDE: Bytes = Bytes::from_static(b"\r\n");
+
+/// The response that carries a connection; `first` is what was taken out of `body` already.
+///
+/// Its headers keep caches and proxies from holding the body back. Those that HTTP/2 forbids stand in HTTP/1 alone.
+///
+/// Source: row TRC-6 of the protocol.
+pub fn response(version: Version, wire: Wire, first: Option<Bytes>, body: ResponseBody) -> Response<Body> {
+    let prelude = (wire.framing == Framing::Events).then_some(EVENTS_PRELUDE);
+    let body = StreamedBody { prelude, first, rest: body };
+    let mut response = Response::new(Body::Streamed(tonic::body::Body::new(body)));
+    let content_type = match (wire.framing, wire.encoding) {
+        (Framing::Events, _) => "text/event-stream; charset=utf-8",
+        (_, Encoding::Json) => "text/plain; charset=utf-8",
+        (_, Encoding::Protobuf) => "application/octet-stream",
+    };
+    let headers = response.headers_mut();
+    if version <= Version::HTTP_11 {
+        headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
+    }
+    for (name, value) in [
+        (CONTENT_TYPE, content_type),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+        (CACHE_CONTROL, "private, no-cache, no-store, must-revalidate, max-age=0"),
+        (PRAGMA, "no-cache"),
+        // The name is upstream's, the header that was meant is `expires`.
+        (HeaderName::from_static("expire"), "0"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A response without a body.
+pub fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+struct StreamedBody {
+    prelude: Option<Bytes>,
+    first: Option<Bytes>,
+    rest: ResponseBody,
+}
+
+impl http_body::Body for StreamedBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let this = self.get_mut();
+        match this.prelude.take().or_else(|| this.first.take()) {
+            Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            None => Pin::new(&mut this.rest).poll_frame(context),
+        }
+    }
+}

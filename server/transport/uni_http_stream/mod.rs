@@ -1,0 +1,103 @@
+//! HTTP streaming for clients that only receive: a POST request whose response is lines of JSON.
+//!
+//! Source: rows UHS-1 and UHC-1 of the protocol.
+
+mod refusals;
+
+pub use refusals::{Refusals, UnusableStatus};
+
+use crate::net::{Body, BodyError, read_body};
+use crate::observability::Transport;
+use crate::protocol;
+use crate::reactor::{Handshake, Reactor, Wire};
+use crate::session::Origin;
+use crate::transport::framing::Framing;
+use crate::transport::streamed::{self, REQUEST_TIMEOUT};
+use gyre_proto::client::ConnectRequest;
+use http::header::{ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+
+/// What the configuration says about an endpoint for unidirectional streams.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Most bytes of a connect request in the body.
+    pub max_request_body_size: usize,
+    /// Responses that stand for refused connects; none when those are told in the stream.
+    pub refusals: Option<Refusals>,
+}
+
+/// Answers with a connection, which begins with the connect request in the body.
+pub async fn accept(
+    request: Request<Incoming>,
+    options: &Options,
+    origin: Origin,
+    reactor: &Reactor,
+) -> Response<Body> {
+    match *request.method() {
+        Method::OPTIONS => return preflight(),
+        Method::POST => {}
+        _ => return streamed::empty(StatusCode::METHOD_NOT_ALLOWED),
+    }
+    let version = request.version();
+    let body = match read_body(request.into_body(), options.max_request_body_size, REQUEST_TIMEOUT).await {
+        Ok(body) => body,
+        Err(error) => return unreadable(&error),
+    };
+    let Ok(connect) = protocol::connect_request(&body) else { return malformed() };
+    let wire = Wire { unidirectional: true, framing: Framing::Lines, ..Wire::default() };
+    Opening { name: Transport::UniHttpStream, version, wire, origin, connect }.answer(options, reactor).await
+}
+
+/// Tells a browser that a page may send POST requests; for how many seconds it may remember that.
+fn preflight() -> Response<Body> {
+    let mut response = streamed::empty(StatusCode::NO_CONTENT);
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("300"));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
+    response
+}
+
+/// The answer to a request whose body did not come.
+pub(super) fn unreadable(error: &BodyError) -> Response<Body> {
+    streamed::empty(match error {
+        BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::TimedOut(_) => StatusCode::REQUEST_TIMEOUT,
+        BodyError::Connection(_) => StatusCode::BAD_REQUEST,
+    })
+}
+
+/// The answer to what is no connect request.
+pub(super) fn malformed() -> Response<Body> {
+    streamed::empty(StatusCode::BAD_REQUEST)
+}
+
+/// A connection that is asked for.
+pub(super) struct Opening {
+    pub(super) name: Transport,
+    pub(super) version: Version,
+    pub(super) wire: Wire,
+    pub(super) origin: Origin,
+    pub(super) connect: ConnectRequest,
+}
+
+impl Opening {
+    /// Opens the connection and answers with it, or with what stands for its refusal.
+    pub(super) async fn answer(self, options: &Options, reactor: &Reactor) -> Response<Body> {
+        let mut handshake = Handshake {
+            origin: self.origin,
+            connect: Some(Box::new(self.connect)),
+            ..Handshake::new(self.name, self.wire)
+        };
+        handshake.transport.keeps_errors = options.refusals.is_some();
+        // Nothing more comes from the peer, so nothing goes into the other end.
+        let (mut body, _) = reactor.accept_body(handshake);
+        let Some(refusals) = &options.refusals else {
+            return streamed::response(self.version, self.wire, None, body);
+        };
+        match body.next().await {
+            Ok(Some(first)) => streamed::response(self.version, self.wire, Some(first), body),
+            Ok(None) | Err(_) => refusals.response(body.close().as_ref()),
+        }
+    }
+}
