@@ -68,6 +68,10 @@ fn write_table(out: &mut String, contracts: &Contracts, enumeration: &EnumDescri
             if number == 0 { default } else { number }.to_string()
         }
     };
+    let stream_status = |code: &Code| {
+        let default = if code.annotation(|code| code.flag("reconnect")) { 14 } else { 10 };
+        number("grpc_code", default)(code)
+    };
     let mut method = |doc, signature, value: &dyn Fn(&Code) -> String| {
         write_method(out, doc, signature, &codes, value);
     };
@@ -108,6 +112,11 @@ fn write_table(out: &mut String, contracts: &Contracts, enumeration: &EnumDescri
                 "Whether the client connects again by itself.",
                 "reconnect(self) -> bool",
                 &flag("reconnect"),
+            );
+            method(
+                "The number of the gRPC status a stream ends with.",
+                "grpc_code(self) -> i32",
+                &stream_status,
             );
         }
     }

@@ -24,6 +24,7 @@ pub use wire::centrifugal::centrifuge::protocol as client;
 pub use wire::centrifugal::centrifugo::{api, proxy, unistream};
 pub use wire::controlpb as control;
 pub use wire::gyre::codes;
+pub use wire::gyre::realtime::v1 as realtime;
 
 /// All contracts as an encoded `google.protobuf.FileDescriptorSet`, imports, options and comments
 /// included. Serves gRPC reflection and SDK generation.

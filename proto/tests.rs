@@ -17,6 +17,7 @@ fn descriptor_set_holds_all_packages_with_comments() {
         "controlpb",
         "gyre.codes",
         "gyre.options",
+        "gyre.realtime.v1",
         "google.api",
         "google.protobuf",
     ] {

@@ -240,6 +240,8 @@ fn ranges_of_codes_say_what_the_peer_does() {
 
     for code in DisconnectCode::ALL.iter().filter(|code| !code.internal()) {
         assert_eq!(code.reconnect(), code.code() < 3500, "{code:?}");
+        // A status of UNAVAILABLE tells clients that know nothing but gRPC the same.
+        assert_eq!(code.grpc_code() == 14, code.reconnect(), "{code:?}");
     }
     for code in UnsubscribeCode::ALL.iter().filter(|code| !code.internal()) {
         assert_eq!(code.resubscribe(), code.code() >= 2500, "{code:?}");

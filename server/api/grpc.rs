@@ -2,11 +2,11 @@
 
 use super::access::Access;
 use super::service::Service;
-use crate::net::Body;
+use crate::net::{Body, GrpcKind, grpc_call};
 use gyre_proto::FILE_DESCRIPTOR_SET;
 use gyre_proto::api::centrifugo_api_server::{CentrifugoApiServer, SERVICE_NAME};
 use gyre_proto::service::GrpcApi;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::HeaderValue;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use std::convert::Infallible;
@@ -17,8 +17,6 @@ use tonic::codec::CompressionEncoding::Gzip;
 use tonic::server::NamedService;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
-use tonic_web::GrpcWebLayer;
-use tower::Layer;
 use tower::util::BoxCloneSyncService;
 use tower_service::Service as _;
 
@@ -97,19 +95,17 @@ impl GrpcFront {
 
     /// Whether a request is gRPC or gRPC-Web.
     pub fn handles(headers: &HeaderMap) -> bool {
-        kind(headers).is_some()
+        GrpcKind::of(headers).is_some()
     }
 
     /// Answers a request.
     pub async fn call(self, request: Request<Incoming>) -> Response<Body> {
-        let web = kind(request.headers()) == Some(Kind::Web);
-        let request = request.map(TonicBody::new);
-        let response = if web {
-            GrpcWebLayer::new().layer(Calls(self)).call(request).await
-        } else {
-            self.dispatch(request).await
+        let kind = GrpcKind::of(request.headers()).unwrap_or(GrpcKind::Native);
+        let dispatch = async |front: Self, request| {
+            let Ok(response) = front.dispatch(request).await;
+            response
         };
-        response.unwrap_or_else(|never| match never {}).map(Body::Streamed)
+        grpc_call(request, kind, |request| dispatch(self.clone(), request)).await
     }
 
     async fn dispatch(self, request: Request<TonicBody>) -> Result<Response<TonicBody>, Infallible> {
@@ -184,38 +180,5 @@ impl GrpcHealth {
         for service in ["", SERVICE_NAME] {
             self.0.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
         }
-    }
-}
-
-/// The front as the middleware for gRPC-Web wants it.
-#[derive(Clone)]
-struct Calls(GrpcFront);
-
-impl tower_service::Service<Request<TonicBody>> for Calls {
-    type Response = Response<TonicBody>;
-    type Error = Infallible;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<TonicBody>) -> Self::Future {
-        Box::pin(self.0.clone().dispatch(request))
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Grpc,
-    Web,
-}
-
-fn kind(headers: &HeaderMap) -> Option<Kind> {
-    let content_type = headers.get(CONTENT_TYPE)?.as_bytes();
-    let rest = content_type.strip_prefix(b"application/grpc")?;
-    match rest.strip_prefix(b"-web") {
-        Some(_) => Some(Kind::Web),
-        None => Some(Kind::Grpc),
     }
 }

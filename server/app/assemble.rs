@@ -2,6 +2,7 @@
 
 use super::endpoints::{Endpoints, FrontPage, Gate, UniEndpoints};
 use super::engines::{BrokerEngine, ControlPath, EngineError, Engines};
+use super::grpc_transports::UniGrpcPort;
 use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
 use crate::api::{
@@ -18,11 +19,15 @@ use crate::reactor::{Backend, Reactor};
 use crate::seams::{Clock, SystemClock};
 use crate::transport::uni_http_stream::UnusableStatus;
 use crate::transport::websocket::accept::Options;
+use crate::transport::{grpc_stream, uni_grpc};
 use arc_swap::ArcSwap;
 use std::sync::{Arc, OnceLock, Weak};
 
 /// Bytes of a request body of the server API.
 const API_BODY_LIMIT: usize = 64 << 20;
+
+/// Bytes of a message over gRPC when nothing is configured, as gRPC implementations agree on.
+const DEFAULT_GRPC_MESSAGE_SIZE: usize = 4 << 20;
 
 /// Why the parts do not fit together. All of them end the start.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +148,10 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
     let endpoints = Arc::new(Endpoints {
         reactor: reactor.clone(),
         websocket: (!config.websocket.disabled).then(|| route_path(&config.websocket.handler_prefix)),
+        grpc_stream: config
+            .grpc_stream
+            .enabled
+            .then_some(grpc_stream::Options { message_size: config.grpc_stream.max_receive_message_size }),
         init: config.init.enabled.then(|| route_path(&config.init.handler_prefix)),
         front_page,
         websocket_options: Options { compression: config.websocket.frames.compression },
@@ -232,6 +241,26 @@ impl Assembly {
             explorer: None,
             count_requests: false,
         })
+    }
+
+    /// The port of `uni_grpc`.
+    pub fn uni_grpc(&self, config: &Config) -> Port {
+        let message_size = match config.uni_grpc.max_receive_message_size {
+            0 => DEFAULT_GRPC_MESSAGE_SIZE,
+            size => size,
+        };
+        let options = uni_grpc::Options { message_size };
+        let endpoints = UniGrpcPort { endpoints: self.endpoints.clone(), options };
+        Port {
+            node: self.node.clone(),
+            connections: Some(Arc::new(endpoints)),
+            api: None,
+            grpc: None,
+            health: None,
+            metrics: None,
+            explorer: None,
+            count_requests: false,
+        }
     }
 
     fn grpc_service(&self) -> Arc<Service> {

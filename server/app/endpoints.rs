@@ -10,6 +10,7 @@ use crate::net::{Body, Peer};
 use crate::observability::{ConnectionLimitReached, Metrics};
 use crate::reactor::Reactor;
 use crate::session::Origin;
+use crate::transport::grpc_stream;
 use crate::transport::websocket::accept::{self, Options};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -30,6 +31,8 @@ pub struct Endpoints {
     pub reactor: Arc<Reactor>,
     /// Path of the WebSocket endpoint; none when disabled.
     pub websocket: Option<String>,
+    /// The client protocol over gRPC; none when disabled.
+    pub grpc_stream: Option<grpc_stream::Options>,
     /// Path where clients find out whether they may connect; none when disabled.
     pub init: Option<String>,
     /// The page at `/`; none unless this is a dev server.
@@ -50,8 +53,12 @@ pub struct Endpoints {
 
 impl ConnectionEndpoints for Endpoints {
     fn names(&self) -> Vec<&'static str> {
-        let named = [("websocket", &self.websocket), ("init", &self.init)];
-        let named = named.into_iter().filter(|(_, path)| path.is_some()).map(|(name, _)| name);
+        let named = [
+            ("websocket", self.websocket.is_some()),
+            ("grpc_stream", self.grpc_stream.is_some()),
+            ("init", self.init.is_some()),
+        ];
+        let named = named.into_iter().filter(|(_, here)| *here).map(|(name, _)| name);
         named.chain(self.uni.names()).collect()
     }
 
@@ -60,6 +67,7 @@ impl ConnectionEndpoints for Endpoints {
             || self.init.as_deref() == Some(path)
             || (path == "/" && self.front_page.is_some())
             || self.uni.at(path).is_some()
+            || (self.grpc_stream.is_some() && path.starts_with(grpc_stream::SERVICE))
     }
 
     fn call(&self, request: Request<Incoming>, _peer: Peer) -> Reply {
@@ -68,6 +76,11 @@ impl ConnectionEndpoints for Endpoints {
             let html = HeaderValue::from_static("text/html; charset=utf-8");
             response.headers_mut().insert(CONTENT_TYPE, html);
             return Box::pin(std::future::ready(response));
+        }
+        if let Some(options) =
+            self.grpc_stream.filter(|_| request.uri().path().starts_with(grpc_stream::SERVICE))
+        {
+            return self.grpc_stream(request, options);
         }
         let response = match self.refuse() {
             Some(refused) => refused,
@@ -83,7 +96,7 @@ impl ConnectionEndpoints for Endpoints {
 
 impl Endpoints {
     /// The answer to a peer that comes when there are enough.
-    fn refuse(&self) -> Option<Response<Body>> {
+    pub(super) fn refuse(&self) -> Option<Response<Body>> {
         let now = Instant::now();
         let limit = self.gate.admit(self.reactor.authenticated_connections(), now).err()?;
         ConnectionLimitReached { limit, now }.emit(&self.metrics);
@@ -106,7 +119,7 @@ impl Endpoints {
     }
 
     /// Lets pages of allowed origins read the answer.
-    fn allow_origin(&self, request: &Request<Incoming>, headers: &mut HeaderMap) {
+    pub(super) fn allow_origin(&self, request: &Request<Incoming>, headers: &mut HeaderMap) {
         let origin = request.headers().get(ORIGIN);
         if !self.origins.allows(origin.and_then(|origin| origin.to_str().ok())) {
             return;
@@ -119,7 +132,7 @@ impl Endpoints {
     }
 
     fn websocket(&self, request: Request<Incoming>) -> Response<Body> {
-        let (allowed, origin) = (self.allows_origin(&request), self.origin(&request));
+        let (allowed, origin) = (self.allows_origin(&request), self.origin_of(request.headers()));
         accept::accept(request, self.websocket_options, allowed, origin, self.reactor.clone())
     }
 
@@ -128,12 +141,13 @@ impl Endpoints {
         self.origins.allows(request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()))
     }
 
-    /// What a request says about whom it comes from.
-    fn origin(&self, request: &Request<Incoming>) -> Origin {
-        let named =
-            (!self.user_header.is_empty()).then(|| request.headers().get(&self.user_header)).flatten();
-        let header_user = named.and_then(|user| user.to_str().ok()).unwrap_or_default().to_owned();
-        Origin { header_user }
+    /// What a request on the main port says about its user.
+    pub(super) fn origin_of(&self, headers: &HeaderMap) -> Origin {
+        let user = match self.user_header.as_str() {
+            "" => None,
+            name => headers.get(name).and_then(|value| value.to_str().ok()),
+        };
+        Origin { header_user: user.unwrap_or_default().to_owned() }
     }
 }
 

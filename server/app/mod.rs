@@ -4,6 +4,7 @@ mod assemble;
 pub mod dev;
 mod endpoints;
 mod engines;
+mod grpc_transports;
 mod policy;
 mod redis;
 mod resolve;

@@ -184,6 +184,9 @@ fn transport_limits(config: &Config) -> [TransportLimits; Transport::COUNT] {
     let mut limits = [streamed; Transport::COUNT];
     limits[Transport::WebSocket as usize] = websocket_limits(&config.websocket.frames);
     limits[Transport::UniWebSocket as usize] = websocket_limits(&config.uni_websocket.frames);
+    limits[Transport::GrpcStream as usize].write_timeout = config.grpc_stream.write_timeout.to_std();
+    // Upstream waits for readers until their queue is full.
+    limits[Transport::UniGrpc as usize].write_timeout = Duration::ZERO;
     limits
 }
 

@@ -151,6 +151,12 @@ fn open_ports(
         let at = (section.address.as_str(), section.port);
         open(at, port, tls, workers.clone(), stopped.clone(), listeners)?;
     }
+    if config.uni_grpc.enabled {
+        let section = &config.uni_grpc;
+        let tls = section.tls.enabled.then(|| tls("uni_grpc.tls", &section.tls)).transpose()?;
+        let at = (section.address.as_str(), section.port);
+        open(at, assembly.uni_grpc(config), tls, workers.clone(), stopped.clone(), listeners)?;
+    }
     Ok(())
 }
 

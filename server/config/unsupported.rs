@@ -22,7 +22,6 @@ const ROWS: &[Row] = &[
     ("sse.enabled", "sse transport", |c| c.sse.enabled),
     ("http_stream.enabled", "http streaming transport", |c| c.http_stream.enabled),
     ("webtransport.enabled", "webtransport", |c| c.webtransport.enabled),
-    ("uni_grpc.enabled", "unidirectional grpc", |c| c.uni_grpc.enabled),
     ("http_server.http3.enabled", "http/3", |c| c.http_server.http3.enabled),
     ("http_server.tls_autocert.enabled", "automatic certificates", |c| c.http_server.tls_autocert.enabled),
     ("admin.enabled", "admin interface", |c| c.admin.enabled),

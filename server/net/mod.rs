@@ -3,6 +3,7 @@
 mod accept;
 mod body;
 mod forwarded;
+mod grpc;
 mod listen;
 mod streams;
 mod tls;
@@ -11,6 +12,7 @@ mod workers;
 pub use accept::{Serving, serve};
 pub use body::{Body, BodyError, read_body};
 pub use forwarded::client_address;
+pub use grpc::{GrpcKind, grpc_call};
 pub use listen::{ListenError, listen};
 pub use tls::{PemMaterial, TlsError, server_config as tls_server_config};
 pub use workers::Workers;

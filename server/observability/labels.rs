@@ -40,6 +40,8 @@ label! {
         UniHttpStream = "uni_http_stream",
         /// Unidirectional gRPC.
         UniGrpc = "uni_grpc",
+        /// The client protocol over gRPC, ours.
+        GrpcStream = "grpc_stream",
     }
 }
 

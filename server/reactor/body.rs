@@ -53,6 +53,8 @@ struct State {
     gone: bool,
     frames: VecDeque<InputFrame>,
     input_ended: bool,
+    /// Why nothing more can be taken from the peer.
+    failed: Option<Close>,
 }
 
 struct InputFrame {
@@ -78,6 +80,8 @@ pub(super) enum Found {
     Nothing,
     /// The peer will send nothing more.
     End,
+    /// What the peer sends cannot be taken; the connection ends with this.
+    Failed(Close),
     /// Nobody reads what is sent any more.
     Gone,
 }
@@ -132,7 +136,11 @@ impl Pipe {
             return Found::Gone;
         }
         let Some(frame) = state.frames.pop_front() else {
-            return if state.input_ended { Found::End } else { Found::Nothing };
+            return match state.failed.take() {
+                Some(close) => Found::Failed(close),
+                None if state.input_ended => Found::End,
+                None => Found::Nothing,
+            };
         };
         // A busy connection is rare, so is a long queue.
         if state.frames.is_empty() {
@@ -327,6 +335,13 @@ impl Input {
         state.frames.push_back(InputFrame { bytes, taken });
         self.pipe.tell(state);
         Ok(())
+    }
+
+    /// Ends the connection with `close` once everything before was handled: what the peer sends cannot be taken.
+    pub fn fail(&self, close: Close) {
+        let mut state = self.pipe.state.lock();
+        state.failed = Some(close);
+        self.pipe.tell(state);
     }
 
     /// Says that the peer will send nothing more, which ends the connection once everything was handled.

@@ -9,6 +9,7 @@ use super::telemetry;
 use crate::broker::{Broker, HistoryFilter, MaybeReady, StreamPosition};
 use crate::observability::{Action, BrokerMessage, Frame};
 use crate::session::{Activation, Answer, Close, Departure, Effect, JoinPlan, Question, Send, Ticket};
+use crate::transport::framing::Framing;
 use crate::transport::websocket::frame;
 use futures_util::FutureExt;
 use gyre_proto::client;
@@ -376,14 +377,16 @@ impl Shard {
         let (wire, name) = (connection.wire, connection.name);
         let (disconnect_push, close_frame) = (connection.disconnect_push, connection.close_frame);
         let unannounced = connection.unannounced;
-        if slow && !close_frame {
+        // The trailers of gRPC say that it is not.
+        let has_status = wire.framing == Framing::Grpc;
+        if slow && !close_frame && !has_status {
             // What was discarded cannot be told apart from what was sent, so the end must not look complete.
             connection.link.abort();
         }
         if code >= FIRST_DISCONNECT_CODE {
             self.shared.metrics.server_disconnect(code);
         }
-        if disconnect_push && !unannounced && !slow {
+        if disconnect_push && !unannounced && (!slow || has_status) {
             let disconnect = client::Disconnect { code, reason: close.reason.to_string(), reconnect: false };
             let push = client::Push { disconnect: Some(Box::new(disconnect)), ..Default::default() };
             if let Some(encoded) = self.encoder.frame_push(push, wire) {

@@ -158,6 +158,9 @@ impl Shard {
                 Found::Nothing => return,
                 Found::End if connection.phase == Phase::Finishing => return,
                 Found::End => return self.end_session(key, None, Phase::Finishing),
+                Found::Failed(close) => {
+                    return self.input(key, |session, cx| session.close_with(close, cx));
+                }
                 Found::Gone => return self.peer_gone(key),
             }
         }

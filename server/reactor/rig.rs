@@ -3,7 +3,8 @@
 use super::inbox::Inbox;
 use super::shard::Shard;
 use super::{
-    Backend, Compression, Environment, Handshake, Limits, Reactor, Shared, TokenAuthority, TransportLimits, Wire,
+    Backend, Compression, Environment, Handshake, Limits, Reactor, Shared, TokenAuthority, TransportLimits,
+    Wire,
 };
 use crate::broker::{MaybeReady, MemoryBroker, PublishOptions};
 use crate::observability::{Metrics, MetricsSettings, Transport};

@@ -1,8 +1,11 @@
 //! Bytes to frames and back, for each transport.
 
 pub mod framing;
+pub mod grpc;
+pub mod grpc_stream;
 pub mod query;
 pub mod streamed;
+pub mod uni_grpc;
 pub mod uni_http_stream;
 pub mod uni_sse;
 pub mod uni_websocket;

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use prost_reflect::DescriptorPool;
 use protox::Compiler;
 
-/// Packages whose names and numbers belong to the wire.
-pub const WIRE_PACKAGES: [&str; 5] = [
+/// Packages whose names and numbers belong to the wire: upstream's, then those of our own that are published.
+pub const WIRE_PACKAGES: [&str; 6] = [
     "centrifugal.centrifuge.protocol",
     "centrifugal.centrifugo.api",
     "centrifugal.centrifugo.proxy",
     "centrifugal.centrifugo.unistream",
     "controlpb",
+    "gyre.realtime.v1",
 ];
 
 /// The folder of the contracts.

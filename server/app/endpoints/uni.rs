@@ -98,7 +98,7 @@ fn refusals(table: &sections::transports::ConnectCodeToResponse) -> Result<Optio
 impl Endpoints {
     /// Answers a request for one of these endpoints.
     pub(super) fn uni(&self, endpoint: UniEndpoint, request: Request<Incoming>) -> Reply {
-        let origin = self.origin(&request);
+        let origin = self.origin_of(request.headers());
         let reactor = self.reactor.clone();
         let (form, options) = match endpoint {
             UniEndpoint::WebSocket(options) => {

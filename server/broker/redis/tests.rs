@@ -3,8 +3,8 @@
 use super::*;
 use crate::broker::contract_tests::{Abilities, Bench, broker_contract};
 use crate::seams::SystemClock;
-use crate::stores::redis::{Address, Credentials, Defaults, Dial, ShardSettings, Topology, address_list};
-use crate::testing::redis::{Cluster, SentinelSet, Server, shared};
+use crate::stores::redis::{Address, Credentials, Dial, ShardSettings, Topology, address_list};
+use crate::testing::redis::{Cluster, SentinelSet, Server};
 use std::sync::{LazyLock, Mutex, PoisonError, Weak};
 
 fn dial() -> Dial {

@@ -11,7 +11,8 @@ use super::operations::{
 use super::proxy::NamedProxy;
 use super::rpc::Rpc;
 use super::transports::{
-    Emulation, HttpStream, Init, Sse, UniGrpc, UniHttpStream, UniSse, UniWebSocket, WebSocket, WebTransport,
+    Emulation, GrpcStream, HttpStream, Init, Sse, UniGrpc, UniHttpStream, UniSse, UniWebSocket, WebSocket,
+    WebTransport,
 };
 use crate::config::setting::section;
 
@@ -64,6 +65,8 @@ section! {
         uni_websocket: UniWebSocket,
         /// Unidirectional gRPC.
         uni_grpc: UniGrpc,
+        /// The client protocol over gRPC, both directions in one stream.
+        grpc_stream: GrpcStream,
         /// The way back of `sse` and `http_stream`.
         emulation: Emulation,
         /// The web interface for operators.

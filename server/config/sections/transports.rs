@@ -179,6 +179,18 @@ section! {
 }
 
 section! {
+    /// The client protocol over gRPC, service `gyre.realtime.v1.Realtime`, on the main port. Not known to Centrifugo.
+    pub struct GrpcStream {
+        /// Switches the transport on.
+        enabled: bool,
+        /// Largest message accepted from a client, in bytes, compressed or not.
+        max_receive_message_size: usize = "65536",
+        /// Time allowed to write a message; zero sets no limit.
+        write_timeout: Duration = "1s",
+    }
+}
+
+section! {
     /// An endpoint that prepares a connection.
     pub struct Init {
         /// Switches the endpoint on.

@@ -6,6 +6,7 @@ use std::io;
 use serde_json::{Value, json};
 
 use crate::coding::{Coding, Message, disconnect};
+use crate::grpc::{Call, Ending};
 use crate::http;
 use crate::kind::Kind;
 use crate::protobuf;
@@ -42,6 +43,7 @@ impl std::fmt::Display for Event {
 pub enum Link {
     WebSocket(WebSocket),
     Body(Streamed),
+    Call(Call),
 }
 
 /// Where commands of a connection go that only receives.
@@ -73,8 +75,13 @@ impl Connection {
         self.next_id - 1
     }
 
-    /// Sends commands in one frame.
+    /// Sends commands in one frame, or each as a message of a call.
     pub async fn send(&mut self, commands: &[Value]) -> Result<(), String> {
+        if let Link::Call(call) = &self.link {
+            return commands
+                .iter()
+                .try_for_each(|command| call.send(protobuf::encode("client.Command", command)?));
+        }
         self.send_bytes(self.coding.encode(commands)?).await
     }
 
@@ -93,6 +100,13 @@ impl Connection {
         match &mut self.link {
             Link::WebSocket(socket) => socket.write(frame).await.map_err(|e| format!("write a frame: {e}")),
             Link::Body(_) => self.emulate(&frame.payload).await,
+            Link::Call(call) => match frame.opcode {
+                websocket::CLOSE => {
+                    call.finish();
+                    Ok(())
+                }
+                _ => call.send(frame.payload.clone()),
+            },
         }
     }
 
@@ -154,6 +168,12 @@ impl Connection {
                     Err(End::Complete | End::Cut) => Ok(Event::Dropped),
                 };
             }
+            if let Link::Call(call) = &mut self.link {
+                return match call.message().await? {
+                    Some(bytes) => self.coding.decode(&bytes, false).map(Event::Message),
+                    None => Ok(Event::Dropped),
+                };
+            }
             let Some(frame) = self.next_data().await? else { return Ok(Event::Dropped) };
             match frame.opcode {
                 websocket::CLOSE => {
@@ -187,7 +207,15 @@ impl Connection {
         match &mut self.link {
             Link::Body(body) if self.pending.is_empty() => body.expect(literal).await,
             Link::Body(_) => Err("messages are still unread".into()),
-            Link::WebSocket(_) => Err("a WebSocket has no body".into()),
+            Link::WebSocket(_) | Link::Call(_) => Err(format!("{} has no text", self.kind.name())),
+        }
+    }
+
+    /// Status and trailers with which a call ended.
+    pub fn call_end(&self) -> Option<Value> {
+        match &self.link {
+            Link::Call(call) => call.end().map(Ending::shown),
+            _ => None,
         }
     }
 
@@ -198,7 +226,7 @@ impl Connection {
     fn websocket(&mut self) -> Result<&mut WebSocket, String> {
         match &mut self.link {
             Link::WebSocket(socket) => Ok(socket),
-            Link::Body(_) => Err(format!("{} has no frames", self.kind.name())),
+            Link::Body(_) | Link::Call(_) => Err(format!("{} has no frames", self.kind.name())),
         }
     }
 

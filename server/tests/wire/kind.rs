@@ -1,5 +1,7 @@
 //! The transports a scenario may name.
 
+use serde_json::{Value, json};
+
 /// How a connection reaches the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
@@ -10,6 +12,10 @@ pub enum Kind {
     UniWebSocket,
     UniSse,
     UniHttpStream,
+    UniGrpc,
+    GrpcStream,
+    /// The form of `grpc_stream` that receives only.
+    GrpcConsume,
 }
 
 /// Where the connect request travels.
@@ -24,13 +30,16 @@ pub enum Carrier {
 }
 
 impl Kind {
-    const NAMED: [(&str, Self); 6] = [
+    const NAMED: [(&str, Self); 9] = [
         ("websocket", Self::WebSocket),
         ("http_stream", Self::HttpStream),
         ("sse", Self::Sse),
         ("uni_websocket", Self::UniWebSocket),
         ("uni_sse", Self::UniSse),
         ("uni_http_stream", Self::UniHttpStream),
+        ("uni_grpc", Self::UniGrpc),
+        ("grpc_stream", Self::GrpcStream),
+        ("grpc_consume", Self::GrpcConsume),
     ];
 
     pub fn named(name: &str) -> Result<Self, String> {
@@ -43,9 +52,38 @@ impl Kind {
         Self::NAMED.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
+    /// The configuration that switches the transport on.
+    pub fn switched_on(self) -> Value {
+        match self {
+            Self::WebSocket => json!({}),
+            Self::UniGrpc => {
+                json!({"uni_grpc": {"enabled": true, "address": "127.0.0.1", "port": "${uni_grpc_port}"}})
+            }
+            Self::GrpcConsume => Self::GrpcStream.switched_on(),
+            other => {
+                let mut config = json!({});
+                config[other.name()] = json!({"enabled": true});
+                config
+            }
+        }
+    }
+
+    /// Path of the stream, for transports over gRPC.
+    pub fn grpc_path(self) -> Option<&'static str> {
+        match self {
+            Self::UniGrpc => Some("/centrifugal.centrifugo.unistream.CentrifugoUniStream/Consume"),
+            Self::GrpcStream => Some("/gyre.realtime.v1.Realtime/Connect"),
+            Self::GrpcConsume => Some("/gyre.realtime.v1.Realtime/Consume"),
+            _ => None,
+        }
+    }
+
     /// Whether pushes come bare and nothing but the connect request goes up.
     pub fn unidirectional(self) -> bool {
-        matches!(self, Self::UniWebSocket | Self::UniSse | Self::UniHttpStream)
+        matches!(
+            self,
+            Self::UniWebSocket | Self::UniSse | Self::UniHttpStream | Self::UniGrpc | Self::GrpcConsume
+        )
     }
 
     /// Whether messages travel in WebSocket frames, otherwise in the body of a response.
@@ -66,9 +104,9 @@ impl Kind {
     /// Where the connect request travels unless the step says otherwise.
     pub fn carrier(self) -> Carrier {
         match self {
-            Self::WebSocket | Self::UniWebSocket => Carrier::Message,
+            Self::WebSocket | Self::UniWebSocket | Self::GrpcStream => Carrier::Message,
             Self::Sse | Self::UniSse => Carrier::Query,
-            Self::HttpStream | Self::UniHttpStream => Carrier::Body,
+            Self::HttpStream | Self::UniHttpStream | Self::UniGrpc | Self::GrpcConsume => Carrier::Body,
         }
     }
 }

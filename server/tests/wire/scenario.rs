@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::kind::Kind;
 
@@ -23,6 +23,9 @@ pub struct ScenarioFile {
     /// Applies to scenarios that do not say it themselves.
     #[serde(default)]
     over: Vec<String>,
+    /// Applies to all scenarios.
+    #[serde(default)]
+    ours: bool,
     scenarios: Vec<Scenario>,
 }
 
@@ -53,6 +56,9 @@ pub struct Scenario {
     /// `--include-ignored`.
     #[serde(default)]
     pub pending: Option<String>,
+    /// It is about something the reference does not have, and ignored there.
+    #[serde(default)]
+    pub ours: bool,
     /// Transports the scenario is repeated over; each is switched on, is the one of steps that name none, and stands
     /// behind the scenario's name.
     #[serde(default)]
@@ -81,10 +87,7 @@ impl Scenario {
             return vec![self];
         };
         let over = |transport: String| {
-            let mut switched_on = json!({});
-            if transport != Kind::default().name() {
-                switched_on[&transport] = json!({"enabled": true});
-            }
+            let switched_on = Kind::named(&transport).map_or(Value::Null, Kind::switched_on);
             Self {
                 name: format!("{}@{transport}", self.name),
                 config: merged(&switched_on, &self.config),
@@ -127,6 +130,7 @@ pub fn load_all(directory: &Path) -> Result<Vec<Scenario>, String> {
         for mut scenario in file.scenarios {
             scenario.config = merged(&file.config, &scenario.config);
             scenario.name = format!("{stem}::{}", scenario.name);
+            scenario.ours |= file.ours;
             scenario.pending = scenario.pending.or_else(|| file.pending.clone());
             scenario.over = scenario.over.or_else(|| Some(file.over.clone()));
             scenarios.extend(scenario.repeated());

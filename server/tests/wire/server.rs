@@ -98,7 +98,7 @@ impl Process {
     /// Starts `binary -c config.json` with the scenario's configuration.
     pub fn spawn(binary: &Path, scenario: &Scenario, jwks: &Jwks) -> Result<Self, String> {
         let mut variables = constants(jwks);
-        for name in ["port", "internal_port", "grpc_port"] {
+        for name in ["port", "internal_port", "grpc_port", "uni_grpc_port"] {
             variables.insert(name.to_owned(), free_port()?.into());
         }
         let config = template::expand(&merged(&base_config(), &scenario.config), &variables)?;

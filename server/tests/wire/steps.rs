@@ -21,7 +21,8 @@
 //! | `quiet: true` | nothing arrives before the reply to a command sent now |
 //! | `closed: [code, reason]`, `dropped: true` | the server closes with this code (`skip: true` passes over messages before it), or without one |
 //! | `ends: [code, …]` | the connection ends with one of these close codes or without a code |
-//! | `close: code`, `cut: true` | the client closes with a frame, or drops the connection |
+//! | `ended: {status, message, metadata}` | the gRPC call, whose end was read, ended with this |
+//! | `close: code`, `cut: true` | the client closes with a frame, or drops the connection; in a gRPC call, it ends its side or cancels |
 //! | `api: method` | calls the HTTP API: `with`, then `result`, or `error: [code, message]`, or `answer` (the whole body); `status`, `headers`; `detach: true` sends it in the background and ignores the answer |
 //! | `grpc: Method` | calls the gRPC API: `with`, `metadata`, `port`, then as `api`, or `status: [code, message]` with `detail` |
 //! | `http: {method, path, query, headers, body, json, port, tls}` | any request: `status`, `response_headers`, `json` (pattern), `text`, `contains` (list of texts), `metrics` (list of samples, labels in any order, value optional) |
@@ -31,7 +32,8 @@
 //! | `jwks: {path, keys, status}`, `jwks_hits: {path, count}` | publishes a key set; expects a request count |
 //!
 //! What a connection is does not change what verbs mean: commands of `http_stream` and `sse` go to the emulation
-//! endpoint, and `closed` is a close frame, a disconnect push with the end of the body, or both.
+//! endpoint, and `closed` is a close frame, a disconnect push with the end of the body, or both. In calls of gRPC
+//! each command is a message, `headers` are metadata, and an answer without a stream is an end that `dropped` reads.
 //!
 //! `eventually: true` repeats `call`, `api` and `http` until they match, for effects that need time.
 
@@ -167,6 +169,7 @@ impl Run<'_> {
             "dropped" => self.dropped(step).await,
             "ends" => self.ends(step).await,
             "close" => self.close(step).await,
+            "ended" => self.ended(step),
             "cut" => self.cut(step),
             "api" => self.api(step).await,
             "grpc" => self.grpc(step).await,

@@ -7,6 +7,7 @@ use super::step::Step;
 use super::web::{check_response, header_list};
 use crate::coding::Coding;
 use crate::connection::{Connection, Link, WayBack};
+use crate::grpc::Call;
 use crate::http::{self, Response};
 use crate::kind::{Carrier, Kind};
 use crate::protobuf;
@@ -25,8 +26,8 @@ impl<'a> Opening<'a> {
     fn new(default: Kind, options: &'a Map<String, Value>) -> Result<Self, String> {
         let text = |name: &str| options.get(name).and_then(Value::as_str);
         let kind = text("transport").map_or(Ok(default), Kind::named)?;
-        let coding =
-            Coding { protobuf: text("protocol") == Some("protobuf"), unidirectional: kind.unidirectional() };
+        let protobuf = text("protocol") == Some("protobuf") || kind.grpc_path().is_some();
+        let coding = Coding { protobuf, unidirectional: kind.unidirectional() };
         let carrier = text("via").map_or(Ok(kind.carrier()), Carrier::named)?;
         Ok(Self { kind, coding, carrier, options })
     }
@@ -121,6 +122,12 @@ impl Run<'_> {
         opening: &Opening<'_>,
         request: Option<&[u8]>,
     ) -> Result<bool, String> {
+        if let Some(path) = opening.kind.grpc_path() {
+            let link = Link::Call(self.open_call(opening, path, request).await?);
+            let connection = Connection::new(opening.kind, link, opening.coding, None);
+            self.connections.insert(step.connection.clone(), connection);
+            return Ok(true);
+        }
         let target = opening.target(request);
         let (link, response) = match opening.kind.framed() {
             true => self.open_frames(opening, &target).await?,
@@ -136,6 +143,24 @@ impl Run<'_> {
         let connection = Connection::new(opening.kind, link, opening.coding, way_back);
         self.connections.insert(step.connection.clone(), connection);
         Ok(true)
+    }
+
+    async fn open_call(
+        &self,
+        opening: &Opening<'_>,
+        path: &str,
+        request: Option<&[u8]>,
+    ) -> Result<Call, String> {
+        let path = opening.text("path").unwrap_or(path);
+        let port = if opening.kind == Kind::UniGrpc { "uni_grpc_port" } else { "port" };
+        let address = format!("127.0.0.1:{}", self.variables[port]);
+        let metadata = header_list(opening.options.get("headers"));
+        let request = match (opening.kind.unidirectional(), opening.text("hex")) {
+            (false, _) => None,
+            (true, Some(hex)) => Some(protobuf::from_hex(hex)?),
+            (true, None) => Some(request.unwrap_or_default().to_vec()),
+        };
+        Call::open(&address, path, &metadata, request).await
     }
 
     async fn open_frames(

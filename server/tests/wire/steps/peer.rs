@@ -261,6 +261,11 @@ impl Run<'_> {
         connection.write(&Frame::new(websocket::CLOSE, code.to_be_bytes())).await
     }
 
+    pub(super) fn ended(&mut self, step: &mut Step) -> Result<(), String> {
+        let end = self.connection(&step.connection)?.call_end().ok_or("the call goes on")?;
+        self.check(&step.argument, &end)
+    }
+
     pub(super) fn cut(&mut self, step: &mut Step) -> Result<(), String> {
         self.connections
             .remove(&step.connection)
