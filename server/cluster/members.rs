@@ -48,7 +48,10 @@ impl Members {
     /// Forgets nodes that were silent for longer than [`SILENCE`] and returns their identifiers.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<String> {
         let is_silent = |member: &Member| now.saturating_duration_since(member.heard) > SILENCE;
-        self.others.extract_if(.., |_, member| is_silent(member)).map(|(uid, _)| uid).collect()
+        let (silent, others) =
+            std::mem::take(&mut self.others).into_iter().partition(|(_, member)| is_silent(member));
+        self.others = others;
+        BTreeMap::into_keys(silent).collect()
     }
 
     pub(super) fn knows(&self, uid: &str) -> bool {

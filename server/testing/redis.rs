@@ -3,7 +3,9 @@
 //! `redis-server` and `redis-cli` must be on the path (`apt-get install redis-server`); a test that does not find them
 //! fails.
 
+use crate::stores::redis::slot_of;
 use std::net::{TcpListener, TcpStream};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -30,6 +32,8 @@ impl Server {
     fn start_on(port: u16, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let fixed = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--protected-mode", "no"];
+        // A replica is one at once, and not after the five seconds in which others could come too.
+        let fixed = [&fixed[..], &["--repl-diskless-sync-delay", "0"]].concat();
         let arguments: Vec<String> =
             fixed.iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
         let child = Mutex::new(spawn(port, &arguments, directory.path()));
@@ -58,9 +62,30 @@ impl Server {
         self.wait_for_port();
     }
 
+    /// Stops the process where it stands: connections stay, and nothing is answered.
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a paused process go on.
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.child.lock().unwrap_or_else(PoisonError::into_inner).id().to_string();
+        let sent = Command::new("kill").args([signal, &process]).status().expect("kill is there");
+        assert!(sent.success(), "signal {signal} to redis");
+    }
+
     /// Asks with the command line client.
     pub(crate) fn ask(&self, arguments: &[&str]) -> String {
         cli(self.port, arguments)
+    }
+
+    /// Whether it is a replica that has all its primary has.
+    fn follows(&self) -> bool {
+        self.ask(&["INFO", "replication"]).contains("master_link_status:up")
     }
 
     fn wait_for_port(&self) {
@@ -118,6 +143,7 @@ impl SentinelSet {
         let replica = Server::start(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
         let sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(primary.port)).collect();
         let set = Self { data: [primary, replica], sentinels };
+        wait_for("the replica", || set.data[1].follows());
         wait_for("sentinels to agree", || {
             set.sentinels.iter().all(|sentinel| {
                 let state = cli(sentinel.port, &["SENTINEL", "MASTER", Self::NAME]);
@@ -134,6 +160,11 @@ impl SentinelSet {
         let addresses: Vec<String> =
             self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
         addresses.join(",")
+    }
+
+    /// Orders the Sentinels to make a replica the primary; answers whether they do.
+    pub(crate) fn order_failover(&self) -> bool {
+        cli(self.sentinels[0].port, &["SENTINEL", "FAILOVER", Self::NAME]).contains("OK")
     }
 
     /// The port of the primary, as the Sentinels say.
@@ -191,7 +222,8 @@ impl Cluster {
         create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
         let said = cli(cluster.nodes[0].port, &create);
         assert!(said.contains("All 16384 slots covered"), "cluster was not made: {said}");
-        wait_for("the cluster", || cluster.is_whole());
+        let replicas = || cluster.nodes.iter().filter(|node| node.follows()).count();
+        wait_for("the cluster", || cluster.is_whole() && replicas() == 3);
         cluster
     }
 
@@ -208,21 +240,96 @@ impl Cluster {
         })
     }
 
-    /// The node that has the slot of `key`.
-    pub(crate) fn owner(&self, key: &str) -> &Server {
-        let slot: u32 = self.nodes[0].ask(&["CLUSTER", "KEYSLOT", key]).trim().parse().expect("a slot");
-        let nodes = self.nodes[0].ask(&["CLUSTER", "NODES"]);
-        let owner = nodes.lines().find_map(|line| {
+    /// The node that has the slot of `key`; none while it is being replaced.
+    pub(crate) fn owner(&self, key: &str) -> Option<&Server> {
+        let slot = usize::from(slot_of(key.as_bytes()));
+        let owner = self.any().seen().into_iter().find(|node| node.slots.iter().any(|s| s.contains(&slot)));
+        owner.map(|owner| self.node(&owner.address))
+    }
+
+    /// Moves all keys of the slot of `key` to another primary, which does not have the slot yet.
+    pub(crate) fn begin_to_move(&self, key: &str) -> Move {
+        let slot = slot_of(key.as_bytes()).to_string();
+        let from = self.owner(key).expect("somebody has the slot");
+        let nodes = self.any().seen();
+        let named = |address: String| nodes.iter().find(|node| node.address == address);
+        let from_id = named(from.address()).expect("knows the owner").id.clone();
+        let to = nodes.iter().find(|node| node.id != from_id && !node.slots.is_empty());
+        let to = to.expect("there is another primary");
+        let to_node = self.node(&to.address);
+        to_node.tell(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+        from.tell(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to.id]);
+        let keys = from.ask(&["CLUSTER", "GETKEYSINSLOT", &slot, "1000"]);
+        for key in keys.lines() {
+            from.tell(&["MIGRATE", "127.0.0.1", &to_node.port.to_string(), key, "0", "5000"]);
+        }
+        Move { slot, to: to.id.clone() }
+    }
+
+    /// Gives a slot to the primary that has its keys.
+    pub(crate) fn finish_moving(&self, key: &str, Move { slot, to }: &Move) {
+        let before = self.owner(key).map(|owner| owner.port);
+        let nodes = self.any().seen();
+        let new = self.node(&nodes.iter().find(|node| node.id == *to).expect("it is known").address);
+        new.tell(&["CLUSTER", "SETSLOT", slot, "NODE", to]);
+        for node in nodes.iter().filter(|node| !node.slots.is_empty() && node.id != *to) {
+            self.node(&node.address).tell(&["CLUSTER", "SETSLOT", slot, "NODE", to]);
+        }
+        wait_for("the slot at its new node", || self.owner(key).map(|owner| owner.port) != before);
+    }
+
+    fn node(&self, address: &str) -> &Server {
+        self.nodes.iter().find(|node| node.address() == address).expect("it is one of ours")
+    }
+
+    /// A node that answers.
+    fn any(&self) -> &Server {
+        let answers = |node: &&Server| node.ask(&["PING"]).contains("PONG");
+        self.nodes.iter().find(answers).expect("some node answers")
+    }
+}
+
+/// A slot between two nodes.
+pub(crate) struct Move {
+    slot: String,
+    to: String,
+}
+
+/// What one node knows of another that is not failing.
+struct Seen {
+    id: String,
+    address: String,
+    slots: Vec<RangeInclusive<usize>>,
+}
+
+impl Server {
+    /// The nodes of its cluster.
+    fn seen(&self) -> Vec<Seen> {
+        let said = self.ask(&["CLUSTER", "NODES"]);
+        let mut nodes = Vec::new();
+        for line in said.lines() {
             let fields: Vec<&str> = line.split(' ').collect();
-            let has = fields.iter().skip(8).any(|range| {
+            let (Some(id), Some(address), Some(flags)) = (fields.first(), fields.get(1), fields.get(2))
+            else {
+                continue;
+            };
+            if flags.contains("fail") {
+                continue;
+            }
+            let slots = fields.iter().skip(8).filter_map(|range| {
                 let (first, last) = range.split_once('-').unwrap_or((range, range));
-                matches!((first.parse::<u32>(), last.parse::<u32>()), (Ok(first), Ok(last)) if (first..=last).contains(&slot))
+                Some(first.parse().ok()?..=last.parse().ok()?)
             });
-            let address = fields[1].split('@').next()?;
-            (has && !fields[2].contains("fail")).then(|| address.to_owned())
-        });
-        let owner = owner.expect("somebody has the slot");
-        self.nodes.iter().find(|node| node.address() == owner).expect("it is one of ours")
+            let address = address.split('@').next().unwrap_or_default().to_owned();
+            nodes.push(Seen { id: (*id).to_owned(), address, slots: slots.collect() });
+        }
+        nodes
+    }
+
+    /// Asks for something that has no answer but that it was done.
+    fn tell(&self, arguments: &[&str]) {
+        let said = self.ask(arguments);
+        assert!(said.contains("OK") || said.contains("NOKEY"), "{arguments:?}: {said}");
     }
 }
 

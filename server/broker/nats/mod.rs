@@ -16,6 +16,7 @@ use crate::stores::nats::{NatsConnection, NatsError};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -182,14 +183,14 @@ impl Broker for Arc<NatsBroker> {
         let (broker, channel) = (self.clone(), channel.clone());
         MaybeReady::later(async move {
             let mut subscribed = broker.subscribed.lock().await;
-            if !subscribed.contains_key(&channel) {
-                let messages = broker.connection.subscribe(&broker.subjects.subject(&channel)).await?;
+            if let Entry::Vacant(vacant) = subscribed.entry(channel) {
+                let named = vacant.key().clone();
+                let messages = broker.connection.subscribe(&broker.subjects.subject(&named)).await?;
                 let (end, ended) = oneshot::channel();
-                let named = channel.clone();
                 let messages = messages.map(move |message| (named.clone(), message)).take_until(ended);
                 // The reader ends only with its receiver, and then nobody waits for messages.
                 let _ = broker.new.send(messages.boxed()).await;
-                subscribed.insert(channel, end);
+                vacant.insert(end);
             }
             drop(subscribed);
             Ok(broker.connection.confirmed().await?)

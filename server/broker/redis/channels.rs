@@ -105,7 +105,10 @@ impl Channels {
             version.format(options.version).as_bytes(),
             options.version_epoch.as_bytes(),
         ];
-        let reply = self.shard.run(script, &[&log, &meta, &result], &arguments).await?;
+        // A key that is never there would make a Cluster refuse the script while the slot moves.
+        let keys: &[&[u8]] =
+            if options.idempotency_key.is_empty() { &[&log, &meta] } else { &[&log, &meta, &result] };
+        let reply = self.shard.run(script, keys, &arguments).await?;
         let fields = reply.into_list().ok_or(RedisError::Unexpected("answer to a publish"))?;
         let [offset, epoch, known, skipped] =
             <[Value; 4]>::try_from(fields).map_err(|_| RedisError::Unexpected("answer to a publish"))?;

@@ -1,5 +1,7 @@
 //! The contract, kept on every kind of Redis.
 
+mod healing;
+
 use super::*;
 use crate::broker::contract_tests::{Abilities, Bench, broker_contract};
 use crate::seams::SystemClock;
@@ -136,7 +138,7 @@ mod two_shards {
 mod sentinel {
     use super::*;
 
-    fn by_sentinels(set: &SentinelSet) -> ShardSettings {
+    pub(super) fn by_sentinels(set: &SentinelSet) -> ShardSettings {
         let addresses = address_list(&set.addresses(), "sentinel").expect("are addresses");
         shard(Topology::Sentinel { addresses, primary: SentinelSet::NAME.to_owned(), dial: dial() })
     }
@@ -147,7 +149,7 @@ mod sentinel {
 mod cluster {
     use super::*;
 
-    fn by_nodes(cluster: &Cluster) -> ShardSettings {
+    pub(super) fn by_nodes(cluster: &Cluster) -> ShardSettings {
         shard(Topology::Cluster(address_list(&cluster.addresses(), "cluster").expect("are addresses")))
     }
     bench!(Nodes, Cluster, |cluster| Cluster::start(), vec![by_nodes(&cluster)], settings());

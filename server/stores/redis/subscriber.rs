@@ -273,10 +273,8 @@ fn hear(shared: &Shared, value: Value, place: &str) -> Result<(), RedisError> {
             let confirmed = shared.wanted.lock().subscribed(&channel);
             shared.confirmed(confirmed);
         }
-        (b"unsubscribe" | b"sunsubscribe", _) => {
-            if !shared.wanted.lock().unsubscribed(&channel) {
-                return Err(RedisError::lost(place, "the server ended a subscription"));
-            }
+        (b"unsubscribe" | b"sunsubscribe", _) if !shared.wanted.lock().unsubscribed(&channel) => {
+            return Err(RedisError::lost(place, "the server ended a subscription"));
         }
         _ => {}
     }
