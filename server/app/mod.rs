@@ -2,6 +2,7 @@
 
 mod assemble;
 pub mod dev;
+mod drain;
 mod endpoints;
 mod engines;
 mod grpc_transports;

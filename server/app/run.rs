@@ -1,6 +1,7 @@
 //! From a checked configuration to a process that serves until it is told to stop.
 
 use super::assemble::{Assembly, AssemblyError, assemble};
+use super::drain::drain;
 use super::endpoints::FrontPage;
 use crate::api::{PlacementSettings, Port, TlsChoice, http_service, place};
 use crate::config::sections::listeners::Tls;
@@ -99,11 +100,14 @@ pub async fn run(
     if let Some(api) = &assembly.http_api {
         api.stop();
     }
-    assembly.reactor.drain(Close::from(DisconnectCode::Shutdown));
     let _ = stop.send(true);
-    let deadline = tokio::time::sleep(config.shutdown.timeout.to_std());
+    let time = config.shutdown.timeout.to_std();
+    let draining =
+        drain(&assembly.reactor, Close::from(DisconnectCode::Shutdown), config.shutdown.drain_rate, time);
+    let deadline = tokio::time::sleep(time);
     tokio::select! {
         () = async {
+            draining.await;
             while listeners.join_next().await.is_some() {}
             while assembly.reactor.open_connections() > 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;

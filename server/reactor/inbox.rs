@@ -43,6 +43,8 @@ pub(super) enum Message {
     Refresh(Arc<RefreshUser>),
     Reload,
     Drain(Close),
+    /// Ends new connections, and so many of those that stand.
+    Shed(Close, usize),
     Stop,
 }
 

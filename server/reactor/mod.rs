@@ -31,6 +31,8 @@ mod registry;
 mod rig;
 mod run;
 mod shard;
+#[cfg(test)]
+mod shed_tests;
 mod socket;
 mod subscribers;
 mod telemetry;
@@ -256,6 +258,17 @@ impl Reactor {
     pub fn drain(&self, close: Close) {
         for inbox in &self.inboxes {
             inbox.push(Message::Drain(close.clone()));
+        }
+    }
+
+    /// Ends later connections with `close`, and at once `count` of those that stand, of each shard about as many.
+    pub fn shed(&self, close: &Close, count: usize) {
+        let shards = self.inboxes.len();
+        let (each, rest) = (count / shards, count % shards);
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        for at in 0..shards {
+            let share = each + usize::from(at < rest);
+            self.inboxes[(first + at) % shards].push(Message::Shed(close.clone(), share));
         }
     }
 

@@ -138,13 +138,16 @@ impl Shard {
                 let limits = &self.environment.limits;
                 self.encoder = Encoder::new(limits);
             }
-            Message::Drain(close) => self.drain(close),
+            Message::Drain(close) => self.shed(close, usize::MAX),
+            Message::Shed(close, count) => self.shed(close, count),
             Message::Stop => self.stopping = true,
         }
     }
 
-    pub(super) fn drain(&mut self, close: Close) {
-        let keys: Vec<Key> = self.connections.iter().map(|(_, connection)| connection.key).collect();
+    fn shed(&mut self, close: Close, count: usize) {
+        // One whose peer still owes the end was closed before.
+        let standing = self.connections.iter().filter(|(_, connection)| !connection.awaits_close);
+        let keys: Vec<Key> = standing.map(|(_, connection)| connection.key).take(count).collect();
         for key in keys {
             let close = close.clone();
             self.input(key, |session, cx| session.close_with(close, cx));

@@ -2,13 +2,21 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use std::sync::Arc;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// How long the server may take to confirm what was sent before.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often this connection sends a message to itself only to know that messages arrive.
+const CANARY_EVERY: Duration = Duration::from_secs(1);
+
+/// Without any message from itself for this long, messages do not arrive.
+const BLIND_AFTER: Duration = Duration::from_millis(2500);
 
 /// How to reach NATS.
 pub struct NatsSettings {
@@ -62,6 +70,8 @@ pub struct NatsConnection {
     echo: String,
     sent: AtomicU64,
     returned: watch::Receiver<u64>,
+    /// When one came back last. Held for one access.
+    heard: Arc<Mutex<Instant>>,
 }
 
 impl NatsConnection {
@@ -87,14 +97,29 @@ impl NatsConnection {
         let echo = client.new_inbox();
         let mut echoes = subscribe(&client, &echo).await?;
         let (returned_in, returned) = watch::channel(0);
+        let heard = Arc::new(Mutex::new(Instant::now()));
+        let hearing = heard.clone();
         tokio::spawn(async move {
             while let Some(message) = echoes.next().await {
                 if let Ok(number) = message.payload.as_ref().try_into().map(u64::from_be_bytes) {
-                    returned_in.send_replace(number);
+                    *hearing.lock() = Instant::now();
+                    // Numbers may be sent in another order than they were given.
+                    returned_in.send_if_modified(|known| {
+                        let newer = number > *known;
+                        *known = number.max(*known);
+                        newer
+                    });
                 }
             }
         });
-        Ok(Arc::new(Self { client, echo, sent: AtomicU64::new(0), returned }))
+        let connection = Arc::new(Self { client, echo, sent: AtomicU64::new(0), returned, heard });
+        tokio::spawn(send_canaries(Arc::downgrade(&connection)));
+        Ok(connection)
+    }
+
+    /// Whether a message published now would arrive here, as far as the last seconds tell.
+    pub fn delivers(&self) -> bool {
+        self.is_connected() && self.heard.lock().elapsed() < BLIND_AFTER
     }
 
     /// Whether there is a connection at this moment.
@@ -123,6 +148,13 @@ impl NatsConnection {
         subscribe(&self.client, subject).await
     }
 
+    /// Sends the next message to this connection itself; returns its number.
+    async fn send_echo(&self) -> Result<u64, NatsError> {
+        let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
+        let payload = Bytes::copy_from_slice(&number.to_be_bytes());
+        self.publish(self.echo.clone(), payload).await.map(|()| number)
+    }
+
     /// Waits until the server has processed what was sent before. Without a connection there is nothing to wait
     /// for: subscriptions are made anew when it is back.
     ///
@@ -132,12 +164,10 @@ impl NatsConnection {
         if !self.is_connected() {
             return Ok(());
         }
-        let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
-        let payload = Bytes::copy_from_slice(&number.to_be_bytes());
-        match self.publish(self.echo.clone(), payload).await {
+        let number = match self.send_echo().await {
             Err(NatsError::Disconnected) => return Ok(()),
-            other => other?,
-        }
+            sent => sent?,
+        };
         let mut returned = self.returned.clone();
         let came_back = returned.wait_for(|returned| *returned >= number);
         match tokio::time::timeout(CONFIRM_TIMEOUT, came_back).await {
@@ -145,6 +175,18 @@ impl NatsConnection {
             Err(_) if !self.is_connected() => Ok(()),
             Err(_) => Err(NatsError::Unconfirmed),
         }
+    }
+}
+
+/// Runs for as long as the connection is used.
+async fn send_canaries(connection: Weak<NatsConnection>) {
+    let mut interval = tokio::time::interval(CANARY_EVERY);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let Some(connection) = connection.upgrade() else { return };
+        // One that is not sent does not come back, which is all there is to say.
+        let _ = connection.send_echo().await;
     }
 }
 

@@ -217,6 +217,10 @@ impl Broker for Arc<NatsBroker> {
     fn remove_history(&self, _: &Arc<str>) -> MaybeReady<Result<(), BrokerError>> {
         MaybeReady::ready(Err(BrokerError::NotAvailable("history")))
     }
+
+    fn trouble(&self) -> Option<String> {
+        (!self.connection.delivers()).then(|| "messages do not arrive from nats".to_owned())
+    }
 }
 
 impl From<NatsError> for BrokerError {

@@ -134,6 +134,7 @@ async fn publishing_fails_without_a_connection_and_subscriptions_return_with_it(
         tokio::task::yield_now().await;
     }
     heard.0.lock().clear();
+    assert!(broker.trouble().is_some(), "the loss is told");
     let _server = NatsServer::start_on(Some(port)).await;
     let received = async {
         loop {
@@ -148,6 +149,12 @@ async fn publishing_fails_without_a_connection_and_subscriptions_return_with_it(
     let (delivered, _) =
         tokio::time::timeout(Duration::from_secs(20), received).await.expect("delivered again");
     assert_eq!(delivered, "news");
+    let over = async {
+        while broker.trouble().is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), over).await.expect("the trouble is over");
 }
 
 #[tokio::test]

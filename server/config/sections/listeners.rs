@@ -92,6 +92,8 @@ section! {
     pub struct Shutdown {
         /// Time granted to connections before the process ends anyway.
         timeout: crate::config::values::Duration = "30s",
+        /// Connections ended per second, more when the time granted would not suffice; zero ends all at once.
+        drain_rate: usize,
     }
 }
 
