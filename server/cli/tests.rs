@@ -97,10 +97,7 @@ fn checkconfig_explains_what_is_wrong() {
         r#"{"client": {"token": {"rsa_public_key": "x"}}}"#,
         "error validating config: use section client.token: ",
     );
-    check(
-        r#"{"broker": {"enabled": true, "type": "postgres"}}"#,
-        "error validating config: broker.type: ",
-    );
+    check(r#"{"broker": {"enabled": true, "type": "postgres"}}"#, "error validating config: broker.type: ");
     let missing = dir.path().join("none.json");
     assert_eq!(run(&["checkconfig", "-c", text(&missing)]), ("config file not found\n".into(), false));
 }
