@@ -18,7 +18,7 @@ use gyre_proto::client::FilterNode;
 use proptest::prelude::*;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// Offset of the publication before the first.
@@ -128,8 +128,13 @@ struct Result {
 
 impl Bench {
     fn new(runtime: &Runtime, listener: &TcpListener, plans: &[Plan]) -> Self {
+        Self::with_max_lag(runtime, listener, plans, Duration::ZERO)
+    }
+
+    fn with_max_lag(runtime: &Runtime, listener: &TcpListener, plans: &[Plan], max_lag: Duration) -> Self {
         let mut environment = rig::environment(Box::new(Generous));
         environment.limits.queue_max_size = 0;
+        environment.limits.position_max_lag = max_lag;
         let (mut shard, metrics) = rig::shard(runtime, environment);
         let filter = FilterNode { key: "k".into(), cmp: "eq".into(), val: "v".into(), ..Default::default() };
         let filter = Arc::new(Filter::compile(&filter).unwrap());
@@ -212,21 +217,44 @@ proptest! {
     }
 }
 
-#[test]
-fn a_run_is_one_reference_for_each_subscriber() {
-    let runtime = rig::runtime();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let plan = Plan {
+/// A subscriber with everything as usual.
+fn usual(positioned: bool) -> Plan {
+    Plan {
         wire: Wire::default(),
         name: Transport::WebSocket,
-        flags: JoinFlags { positioned: true, ..Default::default() },
+        flags: JoinFlags { positioned, ..Default::default() },
         filtered: false,
         offset: START,
         epoch: "life",
         delta: Delta::NeedsFull,
         holding: false,
-    };
-    let mut bench = Bench::new(&runtime, &listener, &[plan.clone(), plan]);
+    }
+}
+
+/// Rows LIM-9 and REC-14. The publications of these tests are of 1970.
+#[test]
+fn a_publication_that_comes_too_late_breaks_positions_and_reaches_others() {
+    let runtime = rig::runtime();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let plans = [usual(true), usual(false)];
+    let coming = [Coming { join: false, gap: 0, wanted: true, json: true, length: 1 }];
+    let mut bench = Bench::with_max_lag(&runtime, &listener, &plans, Duration::from_secs(3600));
+    bench.shard.deliver(&deliveries(&coming, true));
+    let positioned = bench.keys[0];
+    let result = bench.result();
+    assert_eq!(result.behind, [positioned]);
+    assert!(result.streams[0].is_empty() && !result.streams[1].is_empty());
+
+    let mut bench = Bench::with_max_lag(&runtime, &listener, &plans, Duration::ZERO);
+    bench.shard.deliver(&deliveries(&coming, true));
+    assert!(bench.result().behind.is_empty(), "zero sets no limit");
+}
+
+#[test]
+fn a_run_is_one_reference_for_each_subscriber() {
+    let runtime = rig::runtime();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut bench = Bench::new(&runtime, &listener, &[usual(true), usual(true)]);
     let coming = Coming { join: false, gap: 0, wanted: true, json: true, length: 1 };
     bench.shard.deliver(&deliveries(&vec![coming; 5], true));
     let frames = |at: usize| bench.shard.connections[bench.keys[at].slot as usize].outbox.frames();
