@@ -42,7 +42,7 @@ pub fn emulated_headers(config: &Config) -> Vec<String> {
 
 fn names(config: &Config, list: impl Fn(&Proxy) -> &Vec<String>) -> Vec<HeaderName> {
     let mut names: Vec<HeaderName> = proxies(config)
-        .flat_map(|proxy| list(proxy))
+        .flat_map(list)
         .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
         // Speaks of this server, not of the client.
         .filter(|name| name != HOST)

@@ -65,7 +65,7 @@ pub(super) enum FeedNews {
     /// The application answered; its publications wait for `start`.
     Opened {
         channel: Arc<str>,
-        response: wire::SubscribeResponse,
+        response: Box<wire::SubscribeResponse>,
         to_application: Option<mpsc::Sender<Bytes>>,
         start: oneshot::Sender<()>,
     },
@@ -112,7 +112,7 @@ impl Shard {
                 let opened = application.subscribe_stream(&proxy, caller, request, bidirectional).await;
                 return feed(&inbox, key, ticket, channel, opened).await;
             }
-            let answer = Answer::Application(ask(&*application, caller, inquiry).await);
+            let answer = Answer::Application(ask(&*application, caller, inquiry).await.map(Box::new));
             inbox.push(Message::Answer(Box::new(Answered { key, ticket, answer })));
         };
         let call = self.spawn_call(key, work);
@@ -141,7 +141,7 @@ impl Shard {
                 let Some(connection) = self.connection(key) else { return };
                 let feed = Feed { channel, ticket, start: Some(start), to_application, _task: task };
                 connection.feeds.get_or_insert_default().push(feed);
-                let answer = Answer::Application(Ok(Verdict::Subscribe(response)));
+                let answer = Answer::Application(Ok(Box::new(Verdict::Subscribe(*response))));
                 self.input(key, |session, cx| session.on_answer(ticket, answer, cx));
                 self.command_done();
                 self.resume(key);
@@ -256,6 +256,7 @@ async fn feed(
     let SubscribeStream { response, mut publications, to_application } = stream;
     let (start, started) = oneshot::channel();
     let tell = |news| inbox.push(Message::Feed(key, ticket, Box::new(news)));
+    let response = Box::new(response);
     tell(FeedNews::Opened { channel, response, to_application, start });
     if started.await.is_ok() {
         let complete = read_feed(&mut publications, tell).await;

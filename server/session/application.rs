@@ -84,10 +84,10 @@ impl Session {
     pub(super) fn on_rpc_verdict(
         &mut self,
         id: u32,
-        verdict: Result<Verdict, Unanswered>,
+        verdict: Result<Box<Verdict>, Unanswered>,
         cx: &mut Context<'_>,
     ) {
-        let response = match verdict {
+        let response = match verdict.map(|verdict| *verdict) {
             Ok(Verdict::Rpc(response)) => response,
             Ok(_) => return self.close(DisconnectCode::ServerError, cx),
             Err(Unanswered) => return cx.fail(id, ClientErrorCode::Internal),
@@ -118,10 +118,10 @@ impl Session {
         id: u32,
         request: &client::SubscribeRequest,
         fed: bool,
-        verdict: Result<Verdict, Unanswered>,
+        verdict: Result<Box<Verdict>, Unanswered>,
         cx: &mut Context<'_>,
     ) {
-        let response = match verdict {
+        let response = match verdict.map(|verdict| *verdict) {
             Ok(Verdict::Subscribe(response)) => response,
             Ok(_) => return self.close(DisconnectCode::ServerError, cx),
             Err(Unanswered) => return cx.fail(id, ClientErrorCode::Internal),
@@ -196,10 +196,10 @@ impl Session {
         &mut self,
         id: u32,
         draft: Draft,
-        verdict: Result<Verdict, Unanswered>,
+        verdict: Result<Box<Verdict>, Unanswered>,
         cx: &mut Context<'_>,
     ) {
-        let response = match verdict {
+        let response = match verdict.map(|verdict| *verdict) {
             Ok(Verdict::Publish(response)) => response,
             Ok(_) => return self.close(DisconnectCode::ServerError, cx),
             Err(Unanswered) => return cx.fail(id, ClientErrorCode::Internal),

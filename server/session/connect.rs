@@ -120,10 +120,10 @@ impl Session {
         &mut self,
         id: u32,
         wanted: BTreeMap<String, client::SubscribeRequest>,
-        verdict: Result<Verdict, Unanswered>,
+        verdict: Result<Box<Verdict>, Unanswered>,
         cx: &mut Context<'_>,
     ) {
-        let response = match verdict {
+        let response = match verdict.map(|verdict| *verdict) {
             Ok(Verdict::Connect(response)) => response,
             Ok(_) => return self.close(DisconnectCode::ServerError, cx),
             Err(Unanswered) => return self.refuse(id, ClientErrorCode::Internal, cx),

@@ -280,7 +280,7 @@ pub enum Answer {
     /// To [`Effect::Join`], in the order of the plans.
     Joined(Vec<(Departure, Result<Joined, JoinError>)>),
     /// To [`Question::Application`].
-    Application(Result<Verdict, Unanswered>),
+    Application(Result<Box<Verdict>, Unanswered>),
     /// To [`Question::Feed`].
     Fed(Result<(), Unanswered>),
     /// To [`Question::Publish`].

@@ -181,7 +181,10 @@ impl Session {
         }
         let now = cx.now.unix.seconds();
         let response = match answer {
-            Answer::Application(Ok(Verdict::Refresh(response))) => response,
+            Answer::Application(Ok(verdict)) => match *verdict {
+                Verdict::Refresh(response) => response,
+                _ => return self.close(DisconnectCode::ServerError, cx),
+            },
             Answer::Application(Err(_)) => {
                 self.expire_at = now + PATIENCE_SECONDS;
                 return self.schedule_expiration(cx);
@@ -205,7 +208,10 @@ impl Session {
         let now = cx.now.unix.seconds();
         let Some(subscription) = self.subscriptions.get_mut(channel) else { return };
         let response = match answer {
-            Answer::Application(Ok(Verdict::SubRefresh(response))) => response,
+            Answer::Application(Ok(verdict)) => match *verdict {
+                Verdict::SubRefresh(response) => response,
+                _ => return self.close(DisconnectCode::ServerError, cx),
+            },
             Answer::Application(Err(_)) => {
                 subscription.expire_at = now + PATIENCE_SECONDS;
                 return;

@@ -25,7 +25,7 @@ fn tickets(rig: &mut Rig) -> Vec<Ticket> {
 }
 
 fn allow(rig: &mut Rig, ticket: Ticket, verdict: Verdict) {
-    rig.input(|session, cx| session.on_answer(ticket, Answer::Application(Ok(verdict)), cx));
+    rig.input(|session, cx| session.on_answer(ticket, Answer::Application(Ok(Box::new(verdict))), cx));
 }
 
 #[test]

@@ -128,7 +128,7 @@ proptest! {
                 }
                 Step::Call(answered) => {
                     rig.command(client::Command { id: 5, rpc: Some(Box::default()), ..Default::default() });
-                    let result = if *answered { Ok(Verdict::Rpc(Default::default())) } else { Err(Unanswered) };
+                    let result = if *answered { Ok(Box::new(Verdict::Rpc(Default::default()))) } else { Err(Unanswered) };
                     rig.answer(Answer::Application(result));
                     prop_assert_eq!(rig.reply().error.is_none(), *answered);
                 }

@@ -232,7 +232,7 @@ impl Rig {
 
     /// Answers what the application was asked by the newest effect.
     pub(super) fn verdict(&mut self, verdict: Verdict) {
-        self.answer(Answer::Application(Ok(verdict)));
+        self.answer(Answer::Application(Ok(Box::new(verdict))));
     }
 
     /// What the application was asked by the newest effect.
