@@ -1,5 +1,6 @@
 //! The only place where rooms are joined: engines, node, reactor, API, endpoints.
 
+use super::callers::Callers;
 use super::endpoints::{Endpoints, FrontPage, Gate, UniEndpoints};
 use super::engines::{BrokerEngine, ControlPath, EngineError, Engines};
 use super::grpc_transports::UniGrpcPort;
@@ -15,6 +16,7 @@ use crate::cluster::{Cluster, Controller};
 use crate::config::Config;
 use crate::node::{Connections, Everywhere, Node, NodeParts};
 use crate::observability::{ApiProtocol, Metrics, MetricsSettings};
+use crate::proxy::{Events, Nobody};
 use crate::reactor::{Backend, Reactor};
 use crate::seams::{Clock, SystemClock};
 use crate::transport::uni_http_stream::UnusableStatus;
@@ -129,7 +131,8 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
         connections: connections.clone(),
     };
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
-    let environment = resolve::environment(config, namespaces, node.uid());
+    let application = application(config);
+    let environment = resolve::environment(config, namespaces, application, node.uid());
     let reactor = Reactor::new(shards, environment, backend, clock.clone(), metrics.clone(), runtime)?;
     engine.attach(reactor.clone());
     let everywhere: Arc<dyn Connections> =
@@ -158,6 +161,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
         uni: UniEndpoints::new(config)?,
         origins: OriginPolicy::new(&client.allowed_origins)?,
         user_header: client.user_id_http_header.clone(),
+        callers: ArcSwap::from_pointee(Callers::new(config)),
         gate: Gate::new(
             client.connection_limit as u64,
             client.connection_rate_limit as u64,
@@ -274,12 +278,19 @@ impl Assembly {
     pub fn reload(&self, config: &Config) -> Result<(), AssemblyError> {
         let namespaces = Arc::new(resolve::namespaces(config)?);
         let verifiers = resolve::verifiers(config, &tokio::runtime::Handle::current())?;
-        let environment = resolve::environment(config, namespaces.clone(), self.node.uid());
+        let application = application(config);
+        let environment = resolve::environment(config, namespaces.clone(), application, self.node.uid());
+        self.endpoints.callers.store(Arc::new(Callers::new(config)));
         self.authority.replace(verifiers);
         self.namespaces.0.store(Arc::new(NodeNamespaces::new(config, namespaces)));
         self.reactor.reload(environment);
         Ok(())
     }
+}
+
+/// What answers questions to the application.
+fn application(_: &Config) -> Arc<dyn Events> {
+    Arc::new(Nobody)
 }
 
 fn metrics_settings(config: &Config) -> MetricsSettings {

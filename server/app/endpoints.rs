@@ -4,6 +4,7 @@ mod uni;
 
 pub use uni::UniEndpoints;
 
+use super::callers::Callers;
 use crate::api::{ConnectionEndpoints, Reply};
 use crate::auth::OriginPolicy;
 use crate::net::{Body, Peer};
@@ -12,6 +13,7 @@ use crate::reactor::Reactor;
 use crate::session::Origin;
 use crate::transport::grpc_stream;
 use crate::transport::websocket::accept::{self, Options};
+use arc_swap::ArcSwap;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN,
@@ -45,6 +47,8 @@ pub struct Endpoints {
     pub origins: OriginPolicy,
     /// Header that names the user, set by a trusted proxy; empty for none.
     pub user_header: String,
+    /// What connections keep of their requests.
+    pub callers: ArcSwap<Callers>,
     /// How many connections there may be.
     pub gate: Gate,
     /// Where refusals are counted.
@@ -141,13 +145,19 @@ impl Endpoints {
         self.origins.allows(request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()))
     }
 
+    /// What a call says about its user. The port of `uni_grpc` has no user header.
+    pub(super) fn origin_of_call(&self, metadata: &HeaderMap) -> Origin {
+        Origin { caller: self.callers.load().of_call(metadata), ..Origin::default() }
+    }
+
     /// What a request on the main port says about its user.
     pub(super) fn origin_of(&self, headers: &HeaderMap) -> Origin {
         let user = match self.user_header.as_str() {
             "" => None,
             name => headers.get(name).and_then(|value| value.to_str().ok()),
         };
-        Origin { header_user: user.unwrap_or_default().to_owned() }
+        let caller = self.callers.load().of_request(headers);
+        Origin { header_user: user.unwrap_or_default().to_owned(), caller }
     }
 }
 

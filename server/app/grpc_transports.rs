@@ -41,14 +41,13 @@ impl ConnectionEndpoints for UniGrpcPort {
 
     fn call(&self, request: Request<Incoming>, _peer: Peer) -> Reply {
         let (reactor, options) = (self.endpoints.reactor.clone(), self.options);
+        // The user header is not trusted here: the proxy that sets it stands before the main port.
+        let origin = self.endpoints.origin_of_call(request.headers());
         self.endpoints.grpc(request, move |request, _| {
-            let reactor = reactor.clone();
+            let (reactor, origin) = (reactor.clone(), origin.clone());
             async move {
                 match request.uri().path() {
-                    // The user header is not trusted here: the proxy that sets it stands before the main port.
-                    uni_grpc::CONSUME => {
-                        uni_grpc::consume(request, options, Origin::default(), &reactor).await
-                    }
+                    uni_grpc::CONSUME => uni_grpc::consume(request, options, origin, &reactor).await,
                     path => unknown(path),
                 }
             }
@@ -60,7 +59,8 @@ impl Endpoints {
     /// Answers a call of `gyre.realtime.v1.Realtime`.
     pub(super) fn grpc_stream(&self, request: Request<Incoming>, options: grpc_stream::Options) -> Reply {
         let reactor = self.reactor.clone();
-        let origin = self.origin_of(request.headers());
+        let header_user = self.origin_of(request.headers()).header_user;
+        let origin = Origin { header_user, ..self.origin_of_call(request.headers()) };
         self.grpc(request, move |request, kind| {
             let (reactor, origin) = (reactor.clone(), origin.clone());
             async move {

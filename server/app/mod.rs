@@ -1,6 +1,8 @@
 //! Joins the rooms and runs their life cycle. Alone knows all of them.
 
 mod assemble;
+mod callers;
+mod calls;
 pub mod dev;
 mod drain;
 mod endpoints;

@@ -1,12 +1,15 @@
 //! What sessions and the node may know about namespaces.
 
+use super::calls::Calls;
 use crate::broker::PublishOptions;
 use crate::channel::permission::{self, Asker, Flags, PublishPath, SubscribePath};
 use crate::channel::{
     Channel, Namespace, Namespaces, OptionOverrides, PersonalChannel, RecoveryMode, Refused,
     SubscriptionOptions,
 };
-use crate::session::{Grant, Overrides, Policy, SubscribeAsk, SubscribeClaims, SubscribeDecision};
+use crate::session::{
+    Grant, Overrides, Policy, PublishDecision, SubscribeAsk, SubscribeClaims, SubscribeDecision,
+};
 use gyre_proto::codes::ClientErrorCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +18,8 @@ use std::time::Duration;
 pub struct NamespacePolicy {
     /// Namespaces.
     pub namespaces: Arc<Namespaces>,
+    /// Which proxies answer calls.
+    pub calls: Calls,
     /// `client.insecure`: permissions are not checked.
     pub insecure: bool,
     /// `channel.history_meta_ttl`, for namespaces without their own.
@@ -49,6 +54,7 @@ impl NamespacePolicy {
             delta: namespace.options.allowed_delta_types.iter().any(|kind| kind == "fossil"),
             tags_filter: namespace.options.allow_tags_filter,
             history_meta_ttl: self.meta_ttl(namespace),
+            cache_empty_proxy: namespace.options.cache_empty_proxy.clone(),
             ..Grant::default()
         }
     }
@@ -94,8 +100,15 @@ impl Policy for NamespacePolicy {
                 let options = SubscriptionOptions::new(channel.namespace, OptionOverrides::default());
                 Ok(SubscribeDecision::Granted(Box::new(self.with_wishes(&channel, ask, options))))
             }
-            // Configurations with proxies are refused at start, so there is none to ask.
-            SubscribePath::AskProxy | SubscribePath::AskStreamProxy => Err(ClientErrorCode::NotAvailable),
+            SubscribePath::AskProxy => {
+                let proxy = channel.namespace.options.subscribe_proxy_name.clone();
+                Ok(SubscribeDecision::AskProxy(proxy))
+            }
+            SubscribePath::AskStreamProxy => {
+                let options = &channel.namespace.options;
+                let proxy = options.subscribe_stream_proxy_name.clone();
+                Ok(SubscribeDecision::AskFeed(proxy, options.subscribe_stream_proxy_bidirectional))
+            }
         }
     }
 
@@ -137,22 +150,33 @@ impl Policy for NamespacePolicy {
         user: &str,
         subscribed: bool,
         data: &[u8],
-    ) -> Result<PublishOptions, ClientErrorCode> {
+    ) -> Result<PublishDecision, ClientErrorCode> {
         let channel = self.find(channel)?;
         let decision = permission::publish(&channel, self.asker(user), subscribed, data).map_err(refusal)?;
-        match decision.path {
+        let options = &channel.namespace.options;
+        let plain = PublishOptions {
+            history_size: options.history_size as u64,
+            history_ttl: options.history_ttl,
+            history_meta_ttl: self.meta_ttl(channel.namespace),
+            ..Default::default()
+        };
+        Ok(match decision.path {
             PublishPath::Granted => {
-                let options = &channel.namespace.options;
-                Ok(PublishOptions {
-                    history_size: options.history_size as u64,
-                    history_ttl: options.history_ttl,
-                    history_meta_ttl: self.meta_ttl(channel.namespace),
-                    delta: options.delta_publish,
-                    ..Default::default()
-                })
+                PublishDecision::Granted(Box::new(PublishOptions { delta: options.delta_publish, ..plain }))
             }
-            PublishPath::AskProxy | PublishPath::ToStreamProxy => Err(ClientErrorCode::NotAvailable),
-        }
+            PublishPath::AskProxy => {
+                PublishDecision::AskProxy(options.publish_proxy_name.clone(), Box::new(plain))
+            }
+            PublishPath::ToStreamProxy => PublishDecision::IntoFeed,
+        })
+    }
+
+    fn sub_refresh_proxy(&self, channel: &str) -> Option<Arc<str>> {
+        self.namespaces.lookup(channel)?.namespace.options.sub_refresh_proxy.clone()
+    }
+
+    fn rpc(&self, method: &str) -> Result<Arc<str>, ClientErrorCode> {
+        self.calls.proxy(method)
     }
 
     fn presence(&self, channel: &str, user: &str, subscribed: bool) -> Result<(), ClientErrorCode> {

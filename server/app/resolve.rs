@@ -1,5 +1,7 @@
 //! From the configuration to what each room is built with.
 
+use super::callers::emulated_headers;
+use super::calls::{Calls, proxy_name};
 use super::policy::NamespacePolicy;
 use super::tokens::Verifiers;
 use crate::auth::{TokenVerifier, VerifierError, VerifierOptions};
@@ -8,6 +10,7 @@ use crate::config::sections::client::Token;
 use crate::config::{Config, sections};
 use crate::node;
 use crate::observability::Transport;
+use crate::proxy::Events;
 use crate::reactor::{Compression, Environment, Limits, TransportLimits};
 use crate::session::{Close, PersonalChannel, Settings};
 use std::collections::{BTreeMap, HashMap};
@@ -52,11 +55,15 @@ fn channel_options(raw: &sections::channel::ChannelOptions) -> ChannelOptions {
         allow_user_limited_channels: raw.allow_user_limited_channels,
         channel_regex: raw.channel_regex.clone(),
         publication_data_format: raw.publication_data_format.clone(),
-        // Proxies are refused while the configuration is checked.
-        subscribe_proxy_enabled: false,
-        publish_proxy_enabled: false,
-        subscribe_stream_proxy_enabled: false,
-        subscribe_stream_proxy_bidirectional: false,
+        subscribe_proxy_enabled: raw.subscribe_proxy_enabled,
+        subscribe_proxy_name: proxy_name(&raw.subscribe_proxy_name),
+        publish_proxy_enabled: raw.publish_proxy_enabled,
+        publish_proxy_name: proxy_name(&raw.publish_proxy_name),
+        sub_refresh_proxy: raw.sub_refresh_proxy_enabled.then(|| proxy_name(&raw.sub_refresh_proxy_name)),
+        subscribe_stream_proxy_enabled: raw.subscribe_stream_proxy_enabled,
+        subscribe_stream_proxy_name: proxy_name(&raw.subscribe_stream_proxy_name),
+        subscribe_stream_proxy_bidirectional: raw.subscribe_stream_proxy_bidirectional,
+        cache_empty_proxy: raw.cache_empty_proxy_enabled.then(|| proxy_name(&raw.cache_empty_proxy_name)),
         subscription_type: raw.subscription_type.clone(),
     }
 }
@@ -132,7 +139,12 @@ fn node_options(config: &Config, raw: &sections::channel::ChannelOptions) -> nod
 }
 
 /// Builds what shards work with.
-pub fn environment(config: &Config, namespaces: Arc<Namespaces>, node: &str) -> Environment {
+pub fn environment(
+    config: &Config,
+    namespaces: Arc<Namespaces>,
+    application: Arc<dyn Events>,
+    node: &str,
+) -> Environment {
     let client = &config.client;
     let personal = &client.subscribe_to_user_personal_channel;
     let settings = Settings {
@@ -159,6 +171,10 @@ pub fn environment(config: &Config, namespaces: Arc<Namespaces>, node: &str) -> 
             single_connection: personal.single_connection,
         }),
         rpc_ping: config.rpc.ping.enabled.then(|| config.rpc.ping.method.clone()),
+        concurrency: client.concurrency,
+        connect_proxy: client.proxy.connect.enabled,
+        refresh_proxy: client.proxy.refresh.enabled,
+        emulated_headers: emulated_headers(config),
         unidirectional_closes: unidirectional_closes(config),
     };
     let limits = Limits {
@@ -170,8 +186,13 @@ pub fn environment(config: &Config, namespaces: Arc<Namespaces>, node: &str) -> 
         position_max_lag: client.channel_position_max_time_lag.to_std(),
     };
     let history_meta_ttl = config.channel.history_meta_ttl.to_std();
-    let policy = NamespacePolicy { namespaces, insecure: client.insecure, history_meta_ttl };
-    Environment { settings, policy: Box::new(policy), limits }
+    let policy = NamespacePolicy {
+        namespaces,
+        calls: Calls::new(config),
+        insecure: client.insecure,
+        history_meta_ttl,
+    };
+    Environment { settings, policy: Box::new(policy), application, limits }
 }
 
 /// Time one write to a streamed HTTP response or WebTransport stream may be stuck.

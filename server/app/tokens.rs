@@ -71,7 +71,10 @@ impl From<ConnectToken> for ConnectClaims {
     fn from(token: ConnectToken) -> Self {
         let subscriptions = token.subs.into_iter().map(|(channel, grant)| {
             let overrides = grant.overrides.into();
-            (channel, TokenSubscription { info: grant.info, data: grant.data, overrides })
+            (
+                channel,
+                TokenSubscription { info: grant.info, data: grant.data, overrides, cache_recover: false },
+            )
         });
         Self {
             user: token.user,
@@ -79,6 +82,7 @@ impl From<ConnectToken> for ConnectClaims {
             info: token.info,
             meta: token.meta,
             subscriptions: subscriptions.collect(),
+            ..Self::default()
         }
     }
 }

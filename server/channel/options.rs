@@ -1,5 +1,6 @@
 //! Options of a namespace that decide what is allowed and what a subscription gets.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One namespace's options, or those of channels without one, after checking.
@@ -65,12 +66,22 @@ pub struct ChannelOptions {
     pub publication_data_format: String,
     /// The application decides about subscriptions.
     pub subscribe_proxy_enabled: bool,
+    /// Proxy that is asked then.
+    pub subscribe_proxy_name: Arc<str>,
     /// The application decides about publications.
     pub publish_proxy_enabled: bool,
+    /// Proxy that is asked then.
+    pub publish_proxy_name: Arc<str>,
+    /// Proxy that is asked whether an expired subscription stays.
+    pub sub_refresh_proxy: Option<Arc<str>>,
     /// The application streams the publications of each subscription.
     pub subscribe_stream_proxy_enabled: bool,
+    /// Proxy that opens the stream then.
+    pub subscribe_stream_proxy_name: Arc<str>,
     /// Publications of clients go into that stream.
     pub subscribe_stream_proxy_bidirectional: bool,
+    /// Proxy that is told when cache recovery finds nothing.
+    pub cache_empty_proxy: Option<Arc<str>>,
     /// `stream`, `map`, `map_clients`, `map_users`, `shared_poll`, or empty for `stream`.
     pub subscription_type: String,
 }

@@ -43,6 +43,7 @@ const OPTION_ROWS: &[OptionRow] = &[
     ("publish_proxy_enabled", "publish proxy", |o| o.publish_proxy_enabled),
     ("sub_refresh_proxy_enabled", "sub refresh proxy", |o| o.sub_refresh_proxy_enabled),
     ("subscribe_stream_proxy_enabled", "subscribe stream proxy", |o| o.subscribe_stream_proxy_enabled),
+    ("cache_empty_proxy_enabled", "cache empty proxy", |o| o.cache_empty_proxy_enabled),
     ("map.publish_proxy_enabled", "map publish proxy", |o| o.map.publish_proxy_enabled),
     ("map.remove_proxy_enabled", "map remove proxy", |o| o.map.remove_proxy_enabled),
     ("subscription_type", "a subscription type other than stream",

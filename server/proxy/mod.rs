@@ -3,6 +3,10 @@
 //! Owns the calls to the application's event handlers over HTTP and gRPC. Knows no session and no channel
 //! option: whoever asks has chosen the proxy by its configured name and decides what an answer means.
 
+mod nobody;
+
+pub use nobody::Nobody;
+
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use gyre_proto::proxy as wire;

@@ -1,5 +1,6 @@
 //! What sessions ask for, answered by broker, presence and token authority.
 
+use super::application::unanswered;
 use super::registry::{Entered, Next, Registry};
 use crate::broker::{
     Broker, BrokerError, HistoryFilter, HistoryPage, MaybeReady, Publication, StreamPosition,
@@ -8,11 +9,13 @@ use crate::channel::filter::Filter;
 use crate::node::{Connections, DisconnectUser, Target};
 use crate::observability::{Action, BrokerMessage, Metrics};
 use crate::presence::PresenceStore;
+use crate::proxy::Events;
 use crate::seams::UnixMillis;
 use crate::session::{
     Answer, AuthError, ConnectClaims, Departure, JoinError, JoinPlan, Joined, Question, Recovery,
-    SubscribeClaims,
+    SubscribeClaims, Unanswered,
 };
+use gyre_proto::proxy::NotifyCacheEmptyRequest;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
@@ -60,6 +63,9 @@ impl Backend {
             Question::VerifySubscribe(token) => {
                 self.tokens.verify_subscribe(token, now).map(Answer::Subscribe)
             }
+            // The shard asks those itself, as they concern its connections.
+            Question::Application(..) => MaybeReady::ready(Answer::Application(Err(Unanswered))),
+            Question::Feed(..) => MaybeReady::ready(Answer::Fed(Err(Unanswered))),
             Question::Publish(channel, data, options) => self
                 .broker
                 .publish(&channel, data, *options)
@@ -74,7 +80,10 @@ impl Backend {
 
     fn count(&self, question: &Question) {
         match question {
-            Question::VerifyConnect(_) | Question::VerifySubscribe(_) => {}
+            Question::VerifyConnect(_)
+            | Question::VerifySubscribe(_)
+            | Question::Application(..)
+            | Question::Feed(..) => {}
             Question::Publish(..) => self.metrics.sent(BrokerMessage::Publication, 1),
             Question::Presence(_) => self.metrics.action(Action::Presence),
             Question::PresenceStats(_) => self.metrics.action(Action::PresenceStats),
@@ -82,21 +91,24 @@ impl Backend {
         }
     }
 
-    /// Joins channels. With each comes what has to be done before its history is read.
+    /// Joins channels. With each comes what has to be done before its history is read; `application` fills caches
+    /// that are empty.
     pub(super) fn join(
         &self,
         plans: Vec<(JoinPlan, Entered)>,
         registry: Arc<Registry>,
+        application: Arc<dyn Events>,
     ) -> MaybeReady<Answer> {
         let backend = self.clone();
         MaybeReady::later(async move {
             let joins = plans.into_iter().map(|(plan, entered)| {
                 let (backend, registry) = (backend.clone(), registry.clone());
+                let application = application.clone();
                 async move {
                     // Carried out whatever becomes of the join: others wait for it.
                     let delivered = backend.deliver(&plan.channel, entered, &registry).await;
                     let result = match delivered {
-                        Ok(()) => backend.join_one(&plan).await,
+                        Ok(()) => backend.join_one(&plan, &*application).await,
                         Err(error) => Err(error.into()),
                     };
                     (plan.departure, result)
@@ -154,7 +166,7 @@ impl Backend {
         }
     }
 
-    async fn join_one(&self, plan: &JoinPlan) -> Result<Joined, JoinError> {
+    async fn join_one(&self, plan: &JoinPlan, application: &dyn Events) -> Result<Joined, JoinError> {
         if let (Some(close), Some(info)) = (&plan.single_connection, &plan.departure.info)
             && self.presence.stats(&plan.channel).await?.clients > 0
             && let Some(connections) = self.connections.get().and_then(Weak::upgrade)
@@ -185,7 +197,7 @@ impl Backend {
             }
             Recovery::Cache(since) => {
                 self.metrics.action(Action::HistoryRecoverCache);
-                self.recover_cache(plan, since, filter).await
+                self.recover_cache(plan, since, filter, application).await
             }
         }
     }
@@ -212,10 +224,25 @@ impl Backend {
         plan: &JoinPlan,
         since: &StreamPosition,
         filter: Option<&Filter>,
+        application: &dyn Events,
     ) -> Result<Joined, JoinError> {
         let depth = if filter.is_some() { CACHE_FILTER_DEPTH } else { 1 };
         let wanted = HistoryFilter { limit: Some(depth), since: None, reverse: true };
-        let page = self.broker.history(&plan.channel, wanted, plan.history_meta_ttl).await?;
+        let mut page = self.broker.history(&plan.channel, wanted.clone(), plan.history_meta_ttl).await?;
+        let known = since.offset > 0 && *since == page.position;
+        if let Some(proxy) =
+            plan.cache_empty_proxy.as_ref().filter(|_| page.publications.is_empty() && !known)
+        {
+            let request = NotifyCacheEmptyRequest { channel: plan.channel.to_string() };
+            let notified = application.notify_cache_empty(proxy, request).await;
+            let response = notified.map_err(|error| {
+                unanswered(&error);
+                JoinError::Unanswered
+            })?;
+            if response.result.is_some_and(|result| result.populated) {
+                page = self.broker.history(&plan.channel, wanted, plan.history_meta_ttl).await?;
+            }
+        }
         Ok(cache_recovery(page, since, filter))
     }
 

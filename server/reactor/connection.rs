@@ -1,16 +1,21 @@
 //! One connection: its link, its session, and what is unfinished in either direction.
 
+use super::application::{Asked, Feeds};
 use super::link::Link;
 use super::outbox::Outbox;
 use super::subscribers::{ChannelIndex, Place};
-use crate::observability::{Frame, Transport as TransportName};
+use crate::observability::Transport as TransportName;
 use crate::protocol::Encoding;
 use crate::session::{Origin, Session, Settings, Transport};
 use crate::transport::framing::Framing;
 use crate::transport::websocket::assembler::Partial;
 use gyre_proto::client;
 use smallvec::SmallVec;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+/// Bytes of commands that wait for a busy session before nothing more is read from its peer.
+const HELD_LIMIT: usize = 64 * 1024;
 
 /// Names a connection of one shard for as long as it lives; slots are used again, generations are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,24 +160,84 @@ pub(super) struct Connection {
     pub(super) session: Session,
     pub(super) places: SmallVec<[Place; 2]>,
     pub(super) partial: Option<Box<Partial>>,
-    /// Commands that wait until the session is no longer busy, each as one frame.
-    pub(super) held: Option<Box<HeldCommands>>,
+    /// What came while the session was busy.
+    pub(super) held: Option<Box<Held>>,
     /// When the link must have moved, or the end must have come.
     pub(super) deadline: Option<Instant>,
-    /// The command that is being answered, and since when.
-    pub(super) running: Option<(Frame, Instant)>,
+    /// Questions whose answers are on their way.
+    pub(super) asked: Vec<Asked>,
+    /// Streams of the application; boxed because few have any.
+    pub(super) feeds: Option<Box<Feeds>>,
     /// The entry in the timer heap.
     pub(super) scheduled: Option<Instant>,
     pub(super) native_ping: Option<Box<NativePing>>,
 }
 
-/// The rest of a frame whose earlier command is being answered.
+/// What came from a peer while its session was busy, in the order it came.
 #[derive(Debug, Default)]
-pub(super) struct HeldCommands {
-    pub(super) frame: Vec<u8>,
+pub(super) struct Held {
+    /// Frames, or what is left of them.
+    pub(super) frames: VecDeque<Vec<u8>>,
+    pub(super) bytes: usize,
+    /// How the peer ended after them.
+    pub(super) end: Option<End>,
+}
+
+/// How a peer ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum End {
+    /// With a close frame of this code.
+    Closed(Option<u16>),
+    /// By closing its side of the link.
+    Gone,
+}
+
+impl Held {
+    /// What a frame takes beside its bytes, so that empty ones are counted too.
+    const FRAME_COST: usize = 64;
+
+    pub(super) fn push(&mut self, frame: Vec<u8>) {
+        self.bytes += frame.len() + Self::FRAME_COST;
+        self.frames.push_back(frame);
+    }
+
+    /// Puts back what is left of a frame that was taken.
+    pub(super) fn put_back(&mut self, rest: Vec<u8>) {
+        self.bytes += rest.len() + Self::FRAME_COST;
+        self.frames.push_front(rest);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.len() + Self::FRAME_COST;
+        Some(frame)
+    }
 }
 
 impl Connection {
+    /// Drops what the session, which has ended, wanted to know and do.
+    pub(super) fn give_up(&mut self) {
+        self.asked = Vec::new();
+        self.feeds = None;
+        self.held = None;
+    }
+
+    /// Whether commands have to wait.
+    pub(super) fn is_busy(&self) -> bool {
+        self.phase == Phase::Open && self.session.is_busy()
+    }
+
+    /// Whether nothing more is to be read for now. The peer feels it when its buffers are full.
+    pub(super) fn is_full(&self) -> bool {
+        let Some(held) = self.held.as_ref().filter(|_| self.phase == Phase::Open) else { return false };
+        held.end.is_some() || (held.bytes >= HELD_LIMIT && self.session.is_busy())
+    }
+
+    /// Whether the peer did something before it ended that has to be done first.
+    pub(super) fn outlives_peer(&self) -> bool {
+        self.phase == Phase::Open && (self.held.is_some() || self.session.is_at_work())
+    }
+
     pub(super) fn place(&self, channel: ChannelIndex) -> Option<Place> {
         self.places.iter().copied().find(|place| place.channel == channel)
     }

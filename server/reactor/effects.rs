@@ -59,10 +59,18 @@ impl Shard {
         while let Some(effect) = self.effects.pop_front() {
             match effect {
                 Effect::Send(message) => self.send_message(key, message),
+                Effect::Ask(ticket, Question::Application(caller, inquiry)) => {
+                    self.inquire(key, ticket, caller, *inquiry);
+                }
+                Effect::Ask(ticket, Question::Feed(channel, data)) => {
+                    let answer = self.feed(key, &channel, data);
+                    self.settle(key, ticket, answer);
+                }
                 Effect::Ask(ticket, question) => {
                     let answer = self.ask(question);
                     self.settle(key, ticket, answer);
                 }
+                Effect::DropFeed(channel) => self.drop_feed(key, &channel),
                 Effect::Join(ticket, plans) => self.join(key, ticket, plans),
                 Effect::Activate(activation) => self.activate(key, activation),
                 Effect::PushSubscription(channel, subscribe) => {
@@ -101,13 +109,13 @@ impl Shard {
         }
     }
 
-    fn send_message(&mut self, key: Key, message: Send) {
+    pub(super) fn send_message(&mut self, key: Key, message: Send) {
+        let running = self.running.map_or(Frame::Unknown, |(kind, _)| kind);
         let Some(connection) = self.connection(key) else { return };
         if connection.phase != Phase::Open {
             return;
         }
         let wire = connection.wire;
-        let running = connection.running.map_or(Frame::Unknown, |(kind, _)| kind);
         let (kind, encoded) = match message {
             Send::Reply(reply) => {
                 if let Some(error) = &reply.error {
@@ -154,6 +162,7 @@ impl Shard {
                 self.input(key, |session, cx| session.on_answer(ticket, answer, cx));
             }
             Err(pending) => {
+                self.expect(key, ticket, None);
                 let inbox = self.inbox.clone();
                 self.runtime.spawn(async move {
                     inbox.push(match AssertUnwindSafe(pending).catch_unwind().await {
@@ -169,8 +178,9 @@ impl Shard {
         let Answered { key, ticket, answer } = answered;
         if self.connection(key).is_some() {
             self.count_recoveries(&answer);
+            drop(self.expected(key, ticket));
             self.input(key, |session, cx| session.on_answer(ticket, answer, cx));
-            self.command_done(key);
+            self.command_done();
             return self.resume(key);
         }
         if let Answer::Joined(joined) = answer {
@@ -210,16 +220,17 @@ impl Shard {
             joins.push((plan, entered));
         }
         let announced = joins.iter().any(|(plan, _)| plan.departure.announce);
+        let application = self.environment.application.clone();
         let answer = match self.shared.pressure.relief() {
             // A join that others are told of is a delivery like a publication.
             MaybeReady::Later(relief) if announced => {
                 let (backend, registry) = (self.shared.backend.clone(), self.shared.registry.clone());
                 MaybeReady::later(async move {
                     relief.await;
-                    backend.join(joins, registry).await
+                    backend.join(joins, registry, application).await
                 })
             }
-            _ => self.shared.backend.join(joins, self.shared.registry.clone()),
+            _ => self.shared.backend.join(joins, self.shared.registry.clone(), application),
         };
         self.settle(key, ticket, answer);
     }
@@ -232,6 +243,7 @@ impl Shard {
         self.metrics.subscription_accepted();
         self.metrics.action(Action::AddSubscription);
         self.deliver_held(key, &activation.channel, &held);
+        self.start_feed(key, &activation.channel);
         if let Some(top) = top {
             self.compare(&activation.channel, &top, Some(key));
         }
@@ -258,6 +270,7 @@ impl Shard {
 
     /// Takes a connection off a channel; answers what the broker has to be asked then.
     fn drop_place(&mut self, key: Key, channel: &str) -> Next {
+        self.drop_feed(key, channel);
         let Some(index) = self.channels.find(channel) else { return Next::Nothing };
         let Some(place) = self.connection(key).and_then(|connection| connection.take_place(index)) else {
             return Next::Nothing;
@@ -362,6 +375,7 @@ impl Shard {
         if connection.phase != Phase::Open {
             return;
         }
+        connection.give_up();
         let code = close.code;
         if code == DisconnectCode::ConnectionClosed as i32 as u32 {
             return self.remove(key);

@@ -1,5 +1,6 @@
 //! What other threads tell a shard.
 
+use super::application::FeedNews;
 use super::body::Pipe;
 use super::connection::{Handshake, Key};
 use super::delivery::Delivery;
@@ -31,6 +32,8 @@ pub(super) enum Message {
     Stirred(Key),
     Deliver(Arc<Delivery>),
     Answer(Box<Answered>),
+    /// A stream of the application for the subscription asked for with this ticket.
+    Feed(Key, Ticket, Box<FeedNews>),
     /// The runtime panicked while it looked for an answer for this connection.
     Unanswered(Key),
     /// The top of a channel's stream, asked for by a position check.

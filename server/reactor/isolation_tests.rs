@@ -2,10 +2,11 @@
 
 use super::TokenAuthority;
 use super::rig::{self, answer, dial, runtime, send};
-use crate::broker::{MaybeReady, PublishOptions};
+use crate::broker::MaybeReady;
 use crate::seams::UnixMillis;
 use crate::session::{
-    AuthError, ConnectClaims, Grant, Overrides, Policy, SubscribeAsk, SubscribeClaims, SubscribeDecision,
+    AuthError, ConnectClaims, Grant, Overrides, Policy, PublishDecision, SubscribeAsk, SubscribeClaims,
+    SubscribeDecision,
 };
 use gyre_proto::codes::ClientErrorCode;
 use std::net::TcpListener;
@@ -63,7 +64,13 @@ impl Policy for Panicking {
     fn personal_channel(&self, _: &str, _: &str) -> String {
         panic!("provoked")
     }
-    fn publish(&self, _: &str, _: &str, _: bool, _: &[u8]) -> Result<PublishOptions, ClientErrorCode> {
+    fn publish(&self, _: &str, _: &str, _: bool, _: &[u8]) -> Result<PublishDecision, ClientErrorCode> {
+        panic!("provoked")
+    }
+    fn sub_refresh_proxy(&self, _: &str) -> Option<Arc<str>> {
+        panic!("provoked")
+    }
+    fn rpc(&self, _: &str) -> Result<Arc<str>, ClientErrorCode> {
         panic!("provoked")
     }
     fn presence(&self, _: &str, _: &str, _: bool) -> Result<(), ClientErrorCode> {

@@ -7,6 +7,9 @@
 //!
 //! Knows no namespace and no configuration file; what a command means is the session's business.
 
+mod application;
+#[cfg(test)]
+mod application_tests;
 mod backend;
 mod body;
 #[cfg(test)]
@@ -51,6 +54,7 @@ pub use tunnel::tunnel;
 use crate::broker::{BrokerError, ClientInfo, MaybeReady, Publication, Receiver, StreamPosition};
 use crate::node::{Connections, Counts, DisconnectUser, RefreshUser, SubscribeUser, UnsubscribeUser};
 use crate::observability::{BrokerMessage, Metrics, Transport};
+use crate::proxy::Events;
 use crate::seams::Clock;
 use crate::session::{Close, Policy, Settings};
 use delivery::{Delivery, Kind};
@@ -71,6 +75,8 @@ pub struct Environment {
     pub settings: Settings,
     /// Namespaces and permissions.
     pub policy: Box<dyn Policy>,
+    /// The application that is asked where the policy says so.
+    pub application: Arc<dyn Events>,
     /// Limits of connections.
     pub limits: Limits,
 }

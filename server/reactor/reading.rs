@@ -1,7 +1,7 @@
 //! What happens on links: connections come, bytes arrive, peers go.
 
 use super::body::Found;
-use super::connection::{Connection, Handshake, Key, NativePing, Phase, Wire};
+use super::connection::{Connection, End, Handshake, Held, Key, NativePing, Phase, Wire};
 use super::link::Link;
 use super::outbox::Outbox;
 use super::shard::{LINGER, PONG_BACKLOG, READS_PER_TURN, Shard};
@@ -17,6 +17,7 @@ use gyre_proto::codes::DisconnectCode;
 use mio::{Interest, Token};
 use smallvec::SmallVec;
 use std::io;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -70,7 +71,8 @@ impl Shard {
             partial: None,
             held: None,
             deadline: None,
-            running: None,
+            asked: Vec::new(),
+            feeds: None,
             scheduled: None,
             native_ping,
         });
@@ -104,7 +106,7 @@ impl Shard {
         self.read(key, true);
     }
 
-    /// Reads until the link has nothing more, its turn is over, or its session is busy.
+    /// Reads until the link has nothing more, its turn is over, or enough waits for its session.
     pub(super) fn read(&mut self, key: Key, until_empty: bool) {
         if self.connection(key).is_some_and(|connection| matches!(connection.link, Link::Body(_))) {
             return self.read_pipe(key);
@@ -112,12 +114,18 @@ impl Shard {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         for _ in 0..READS_PER_TURN {
             let Some(connection) = self.connection(key) else { break };
-            if connection.session.is_busy() && connection.phase == Phase::Open {
-                // The socket is read again when the answer has come.
+            if connection.is_full() {
+                // The socket is read again when an answer has come.
                 break;
             }
+            let outlives_peer = connection.outlives_peer();
             let Link::Socket(socket) = &mut connection.link else { break };
             match socket.read(&mut buffer) {
+                Ok(0) if outlives_peer => {
+                    connection.held.get_or_insert_default().end = Some(End::Gone);
+                    self.read_buffer = buffer;
+                    return;
+                }
                 Ok(0) => {
                     self.peer_gone(key);
                     break;
@@ -148,15 +156,18 @@ impl Shard {
     fn read_pipe(&mut self, key: Key) {
         for _ in 0..READS_PER_TURN {
             let Some(connection) = self.connection(key) else { return };
-            if connection.session.is_busy() && connection.phase == Phase::Open {
-                // The pipe is read again when the answer has come.
+            if connection.is_full() {
+                // The pipe is read again when an answer has come.
                 return;
             }
+            let waiting = connection.session.is_waiting() || connection.held.is_some();
             let Link::Body(pipe) = &connection.link else { return };
             match pipe.take() {
                 Found::Frame(bytes, _taken) => self.on_chunk(key, Vec::from(bytes)),
                 Found::Nothing => return,
                 Found::End if connection.phase == Phase::Finishing => return,
+                // The peer still waits for what its commands come to.
+                Found::End if waiting && connection.phase == Phase::Open => return,
                 Found::End => return self.end_session(key, None, Phase::Finishing),
                 Found::Failed(close) => {
                     return self.input(key, |session, cx| session.close_with(close, cx));
@@ -180,7 +191,7 @@ impl Shard {
     pub(super) fn read_later(&mut self, key: Key) {
         if let Some(connection) = self.connection(key)
             && !connection.starved
-            && !(connection.session.is_busy() && connection.phase == Phase::Open)
+            && !connection.is_full()
         {
             connection.starved = true;
             self.starved.push(key);
@@ -245,6 +256,10 @@ impl Shard {
                 }
                 Flow::Continue
             }
+            Event::Close(code) if connection.outlives_peer() => {
+                connection.held.get_or_insert_default().end = Some(End::Closed(code));
+                Flow::Stop
+            }
             Event::Close(code) => {
                 self.on_peer_close(key, code);
                 Flow::Stop
@@ -253,26 +268,41 @@ impl Shard {
     }
 
     pub(super) fn on_frame(&mut self, key: Key, message: &[u8]) -> Flow {
-        let Some(wire) = self.connection(key).map(|connection| connection.wire) else { return Flow::Stop };
-        if wire.framing == Framing::Grpc {
-            return self.on_single(key, message, wire);
-        }
-        if wire.unidirectional {
+        let Some(connection) = self.connection(key) else { return Flow::Stop };
+        let wire = connection.wire;
+        if wire.unidirectional && wire.framing != Framing::Grpc {
             return self.on_request(key, message);
+        }
+        if connection.held.is_some() {
+            self.hold_back(key, message);
+        } else if let Some(rest) = self.run_frame(key, message) {
+            self.hold_back(key, &message[rest..]);
+        }
+        self.next_frame(key)
+    }
+
+    /// Handles the commands of a frame until the session is busy; answers where the rest begins, if any.
+    fn run_frame(&mut self, key: Key, message: &[u8]) -> Option<usize> {
+        let connection = self.connection(key)?;
+        if connection.is_busy() {
+            return Some(0);
+        }
+        let wire = connection.wire;
+        if wire.framing == Framing::Grpc {
+            self.on_single(key, message, wire);
+            return None;
         }
         if message.is_empty() {
             self.input(key, |session, cx| session.on_malformed(cx));
-            return Flow::Continue;
         }
         let mut at = 0;
         while at < message.len() {
-            let Some(connection) = self.connection(key) else { return Flow::Stop };
+            let connection = self.connection(key)?;
             if connection.phase != Phase::Open {
-                return Flow::Continue;
+                return None;
             }
-            if connection.session.is_busy() {
-                connection.held.get_or_insert_default().frame = message[at..].to_vec();
-                return Flow::Stop;
+            if connection.is_busy() {
+                return Some(at);
             }
             match protocol::next_command(&message[at..], wire.encoding) {
                 Ok((command, used)) => {
@@ -281,11 +311,32 @@ impl Shard {
                 }
                 Err(_) => {
                     self.input(key, |session, cx| session.on_malformed(cx));
-                    return Flow::Continue;
+                    return None;
                 }
             }
         }
-        self.next_frame(key)
+        None
+    }
+
+    /// Keeps a frame, or the rest of one, until the session has time for it. A pong that is waited for passes: it
+    /// says that the peer is there, which must not depend on who answers its commands.
+    fn hold_back(&mut self, key: Key, message: &[u8]) {
+        let Some(connection) = self.connection(key).filter(|connection| connection.phase == Phase::Open)
+        else {
+            return;
+        };
+        let wire = connection.wire;
+        let pong = connection.session.awaits_pong().then(|| find_pong(message, wire)).flatten();
+        let kept = match &pong {
+            Some(at) => [&message[..at.start], &message[at.end..]].concat(),
+            None => message.to_vec(),
+        };
+        if pong.is_none() || !kept.is_empty() {
+            connection.held.get_or_insert_default().push(kept);
+        }
+        if let Some(at) = pong {
+            self.on_command(key, client::Command::default(), at.len() as u64);
+        }
     }
 
     /// Takes a frame from the peer of a unidirectional connection: the first is its connect request, others mean
@@ -313,26 +364,20 @@ impl Shard {
     }
 
     /// Takes a frame that is the message of one command; an empty one is a pong.
-    fn on_single(&mut self, key: Key, message: &[u8], wire: Wire) -> Flow {
-        let Some(connection) = self.connection(key) else { return Flow::Stop };
-        if connection.phase != Phase::Open {
-            return Flow::Continue;
-        }
-        if connection.session.is_busy() {
-            connection.held.get_or_insert_default().frame = message.to_vec();
-            return Flow::Stop;
+    fn on_single(&mut self, key: Key, message: &[u8], wire: Wire) {
+        if self.connection(key).is_none_or(|connection| connection.phase != Phase::Open) {
+            return;
         }
         match protocol::single_command(message, wire.encoding) {
             Ok(command) => self.on_command(key, command, message.len() as u64),
             Err(_) => self.input(key, |session, cx| session.on_malformed(cx)),
         }
-        self.next_frame(key)
     }
 
-    /// Whether the frame after one that was handled can be handled too.
+    /// Whether the frame after one that was handled or kept can be taken too.
     fn next_frame(&mut self, key: Key) -> Flow {
         match self.connection(key) {
-            Some(connection) if connection.session.is_busy() && connection.phase == Phase::Open => Flow::Stop,
+            Some(connection) if connection.is_full() => Flow::Stop,
             Some(_) => Flow::Continue,
             None => Flow::Stop,
         }
@@ -340,21 +385,17 @@ impl Shard {
 
     pub(super) fn on_command(&mut self, key: Key, command: client::Command, size: u64) {
         let kind = telemetry::command(&command);
-        let started = Instant::now();
-        if let Some(connection) = self.connection(key) {
-            connection.running = Some((kind, started));
-            let name = connection.name;
+        self.running = Some((kind, Instant::now()));
+        if let Some(name) = self.connection(key).map(|connection| connection.name) {
             self.metrics.received(name, kind, size);
         }
         self.input(key, |session, cx| session.on_command(command, cx));
-        if self.connection(key).is_some_and(|connection| !connection.session.is_busy()) {
-            self.command_done(key);
-        }
+        self.command_done();
     }
 
-    /// Takes how long the command took whose reply was just queued.
-    pub(super) fn command_done(&mut self, key: Key) {
-        if let Some((kind, started)) = self.connection(key).and_then(|connection| connection.running.take())
+    /// Takes how long the command took whose reply was just queued, unless an answer to it is on its way.
+    pub(super) fn command_done(&mut self) {
+        if let Some((kind, started)) = self.running.take()
             && kind.is_command()
         {
             let now = Instant::now();
@@ -364,19 +405,44 @@ impl Shard {
 
     /// Goes on with what was held back while the session was busy.
     pub(super) fn resume(&mut self, key: Key) {
+        let Some(connection) = self.connection(key).filter(|connection| !connection.is_busy()) else {
+            return;
+        };
+        let was_full = connection.is_full();
+        if let Some(mut held) = connection.held.take() {
+            self.run_held(key, &mut held);
+            let Some(connection) = self.connection(key) else { return };
+            match held.end.filter(|_| held.frames.is_empty()) {
+                Some(end) if !connection.outlives_peer() => return self.on_end(key, end),
+                None if held.frames.is_empty() => {}
+                _ => connection.held = Some(held),
+            }
+        }
         let Some(connection) = self.connection(key) else { return };
-        if connection.session.is_busy() {
-            return;
-        }
-        if let Some(held) = connection.held.take()
-            && self.on_frame(key, &held.frame) == Flow::Stop
-        {
-            return;
-        }
-        if self.connection(key).is_some_and(|connection| connection.wire.framing == Framing::WebSocket) {
+        let framing = connection.wire.framing;
+        // A pipe may have said that its peer sends nothing more while commands were under way.
+        let read_again = was_full || matches!(connection.link, Link::Body(_));
+        if was_full && !connection.is_full() && framing == Framing::WebSocket {
             self.on_bytes(key, &mut []);
         }
-        self.read_later(key);
+        if read_again {
+            self.read_later(key);
+        }
+    }
+
+    fn run_held(&mut self, key: Key, held: &mut Held) {
+        while let Some(frame) = held.pop() {
+            if let Some(rest) = self.run_frame(key, &frame) {
+                return held.put_back(frame[rest..].to_vec());
+            }
+        }
+    }
+
+    fn on_end(&mut self, key: Key, end: End) {
+        match end {
+            End::Closed(code) => self.on_peer_close(key, code),
+            End::Gone => self.peer_gone(key),
+        }
     }
 
     pub(super) fn on_violation(&mut self, key: Key, violation: Violation) {
@@ -445,4 +511,20 @@ impl Shard {
         }
         self.shared.traffic.connections.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Where in a frame its first pong is.
+fn find_pong(message: &[u8], wire: Wire) -> Option<Range<usize>> {
+    if wire.framing == Framing::Grpc {
+        return message.is_empty().then_some(0..0);
+    }
+    let mut at = 0;
+    while at < message.len() {
+        let (command, used) = protocol::next_command(&message[at..], wire.encoding).ok()?;
+        if command.id == 0 && command.send.is_none() {
+            return Some(at..at + used);
+        }
+        at += used;
+    }
+    None
 }

@@ -6,13 +6,14 @@ use super::{
     Backend, Compression, Environment, Handshake, Limits, Reactor, Shared, TokenAuthority, TransportLimits,
     Wire,
 };
-use crate::broker::{MaybeReady, MemoryBroker, PublishOptions};
+use crate::broker::{MaybeReady, MemoryBroker};
 use crate::observability::{Metrics, MetricsSettings, Transport};
 use crate::presence::MemoryPresence;
+use crate::proxy::Nobody;
 use crate::seams::{SystemClock, UnixMillis};
 use crate::session::{
-    AuthError, ConnectClaims, Grant, Overrides, Policy, Settings, SubscribeAsk, SubscribeClaims,
-    SubscribeDecision,
+    AuthError, ConnectClaims, Grant, Overrides, Policy, PublishDecision, Settings, SubscribeAsk,
+    SubscribeClaims, SubscribeDecision,
 };
 use gyre_proto::codes::ClientErrorCode;
 use std::collections::BTreeMap;
@@ -61,8 +62,14 @@ impl Policy for Generous {
     fn personal_channel(&self, _: &str, user: &str) -> String {
         format!("#{user}")
     }
-    fn publish(&self, _: &str, _: &str, _: bool, _: &[u8]) -> Result<PublishOptions, ClientErrorCode> {
-        Ok(PublishOptions::default())
+    fn publish(&self, _: &str, _: &str, _: bool, _: &[u8]) -> Result<PublishDecision, ClientErrorCode> {
+        Ok(PublishDecision::Granted(Box::default()))
+    }
+    fn sub_refresh_proxy(&self, _: &str) -> Option<Arc<str>> {
+        None
+    }
+    fn rpc(&self, _: &str) -> Result<Arc<str>, ClientErrorCode> {
+        Ok(Arc::from("default"))
     }
     fn presence(&self, _: &str, _: &str, _: bool) -> Result<(), ClientErrorCode> {
         Ok(())
@@ -102,9 +109,14 @@ pub(super) fn environment(policy: Box<dyn Policy>) -> Environment {
             disallow_anonymous_tokens: false,
             personal_channel: None,
             rpc_ping: None,
+            concurrency: 0,
+            connect_proxy: false,
+            refresh_proxy: false,
+            emulated_headers: Vec::new(),
             unidirectional_closes: BTreeMap::new(),
         },
         policy,
+        application: Arc::new(Nobody),
         limits: Limits {
             queue_max_size: 1 << 20,
             outbound_budget: 1 << 20,

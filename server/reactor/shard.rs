@@ -7,7 +7,7 @@ use super::pressure::Load;
 use super::subscribers::Channels;
 use super::timers::Timers;
 use super::{Environment, Shared};
-use crate::observability::ShardMetrics;
+use crate::observability::{Frame, ShardMetrics};
 use crate::seams::Now;
 use crate::session::{self, Close, Effect, Session};
 use crate::transport::websocket::deflate::Inflater;
@@ -21,7 +21,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes read from one socket at a time, into the one buffer all connections share.
 const READ_BUFFER: usize = 64 * 1024;
@@ -68,6 +68,9 @@ pub(super) struct Shard {
     pub(super) inflater: Inflater,
     pub(super) effects: VecDeque<Effect>,
     pub(super) now: Now,
+    /// The command that is being handled, and since when; moves to what is [`Asked`](super::application::Asked)
+    /// when it has to wait.
+    pub(super) running: Option<(Frame, Instant)>,
     /// Bytes that wait for peers that do not read.
     pub(super) waiting_bytes: usize,
     pub(super) draining: Option<Close>,
@@ -116,6 +119,7 @@ impl Shard {
             inflater: Inflater::new(),
             effects: VecDeque::new(),
             now,
+            running: None,
             waiting_bytes: 0,
             draining: None,
             stopping: false,
@@ -191,6 +195,7 @@ impl Shard {
         self.shared.traffic.panics.fetch_add(1, Ordering::Relaxed);
         tracing::error!("a connection's handler panicked; the connection is dropped");
         self.effects.clear();
+        self.running = None;
         // It is taken out while a socket is read, and lost if that panics.
         if self.read_buffer.is_empty() {
             self.read_buffer = vec![0; READ_BUFFER].into_boxed_slice();

@@ -36,7 +36,7 @@ impl Shard {
             let Some(message) = self.backlog.pop_front() else { break };
             let key = match &message {
                 Message::Answer(answered) => Some(answered.key),
-                Message::Unanswered(key) | Message::Stirred(key) => Some(*key),
+                Message::Unanswered(key) | Message::Stirred(key) | Message::Feed(key, ..) => Some(*key),
                 _ => None,
             };
             self.isolated(key, |shard| shard.on_message(message));
@@ -118,6 +118,7 @@ impl Shard {
             Message::AcceptBody(pipe, handshake) => self.accept(Link::Body(pipe), *handshake),
             Message::Stirred(key) => self.on_stirred(key),
             Message::Answer(answered) => self.on_answer(*answered),
+            Message::Feed(key, ticket, news) => self.on_feed_news(key, ticket, *news),
             Message::Unanswered(key) => self.panicked(Some(key)),
             Message::Top(channel, position) => self.on_top(&channel, &position),
             Message::Gap(channel) => self.on_gap(channel),

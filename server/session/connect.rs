@@ -1,12 +1,14 @@
 //! The connect command: who is it, which subscriptions come with it.
 
+use super::inquiry::{Ruling, rule};
 use super::subscribe::{Cause, Failure, MAX_LIFETIME_SECONDS, Reception};
 use super::{
-    Answer, AuthError, Close, Cold, ConnectClaims, Context, Departure, Effect, Grant, JoinError, JoinPlan,
-    Joined, Phase, Question, Send, Session,
+    Answer, AuthError, Close, Cold, ConnectClaims, Context, Departure, Effect, Grant, Inquiry, JoinError,
+    JoinPlan, Joined, Phase, Question, Send, Session, TokenSubscription, Unanswered, Verdict,
 };
 use gyre_proto::client;
 use gyre_proto::codes::{ClientErrorCode, DisconnectCode};
+use gyre_proto::proxy as wire;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use std::sync::Arc;
 pub(super) enum Step {
     /// The token is being verified.
     Verify(BTreeMap<String, client::SubscribeRequest>),
+    /// The application says who it is.
+    Ask(BTreeMap<String, client::SubscribeRequest>),
     /// Channels are being joined.
     Join(Box<client::ConnectResult>, Vec<Reception>),
 }
@@ -22,6 +26,8 @@ pub(super) enum Step {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     Token,
+    /// As the application said.
+    Application,
     /// Without a token, by `client.insecure` or `client.allow_anonymous_connect_without_token`.
     Anonymous,
     /// From the trusted header.
@@ -35,7 +41,7 @@ impl Session {
         }
         self.phase = Phase::Connecting;
         if !request.headers.is_empty() {
-            self.cold.get_or_insert_default().headers = request.headers.into_iter().collect();
+            self.keep_emulated_headers(request.headers.into_iter().collect(), cx);
         }
         let wanted: BTreeMap<_, _> = request.subs.into_iter().collect();
         if !request.token.is_empty() {
@@ -46,6 +52,28 @@ impl Session {
                 cx,
             );
         }
+        if cx.settings.connect_proxy {
+            let asked = wire::ConnectRequest {
+                client: self.id.to_string(),
+                data: request.data,
+                name: request.name,
+                version: request.version,
+                channels: wanted.keys().cloned().collect(),
+                ..Default::default()
+            };
+            let step = super::Step::Connect(Step::Ask(wanted));
+            return self.inquire(id, step, Inquiry::Connect(asked), cx);
+        }
+        self.admit_without_claims(id, wanted, cx);
+    }
+
+    /// Nobody said who it is: the configuration may let it in nevertheless.
+    fn admit_without_claims(
+        &mut self,
+        id: u32,
+        wanted: BTreeMap<String, client::SubscribeRequest>,
+        cx: &mut Context<'_>,
+    ) {
         let header_user = self.cold.as_ref().map(|cold| cold.origin.header_user.as_str()).unwrap_or_default();
         if cx.settings.insecure || cx.settings.allow_anonymous_without_token {
             self.admit(id, ConnectClaims::default(), Source::Anonymous, wanted, cx);
@@ -78,10 +106,35 @@ impl Session {
                 Err(AuthError::Invalid) => self.close(DisconnectCode::InvalidToken, cx),
                 Err(AuthError::Internal) => self.refuse(id, ClientErrorCode::Internal, cx),
             },
+            (Step::Ask(wanted), Answer::Application(verdict)) => {
+                self.on_connect_verdict(id, wanted, verdict, cx)
+            }
             (Step::Join(result, receptions), Answer::Joined(joined)) => {
                 self.on_connect_joined(id, result, receptions, joined, cx);
             }
             _ => self.close(DisconnectCode::ServerError, cx),
+        }
+    }
+
+    fn on_connect_verdict(
+        &mut self,
+        id: u32,
+        wanted: BTreeMap<String, client::SubscribeRequest>,
+        verdict: Result<Box<Verdict>, Unanswered>,
+        cx: &mut Context<'_>,
+    ) {
+        let response = match verdict.map(|verdict| *verdict) {
+            Ok(Verdict::Connect(response)) => response,
+            Ok(_) => return self.close(DisconnectCode::ServerError, cx),
+            Err(Unanswered) => return self.refuse(id, ClientErrorCode::Internal, cx),
+        };
+        match rule(response.disconnect, response.error, response.result) {
+            Ruling::Granted(Some(result)) => {
+                self.admit(id, result.into(), Source::Application, wanted, cx);
+            }
+            Ruling::Granted(None) => self.admit_without_claims(id, wanted, cx),
+            Ruling::Refused(error) => self.refuse_with(id, error, cx),
+            Ruling::Ended(close) => self.close_with(close, cx),
         }
     }
 
@@ -117,10 +170,11 @@ impl Session {
             self.cold.get_or_insert_default().meta = claims.meta;
         }
         self.expire_at = expire_at;
-        self.client_side_refresh = true;
+        self.client_side_refresh = !cx.settings.refresh_proxy;
         self.phase = Phase::Admitted;
         cx.emit(Effect::Register);
-        let result = Box::new(self.connect_result(cx));
+        let mut result = Box::new(self.connect_result(cx));
+        result.data = claims.data;
 
         let (mut plans, mut receptions) = (Vec::new(), Vec::new());
         for (channel, grant, cause) in grants {
@@ -158,9 +212,7 @@ impl Session {
         receptions: Vec<Reception>,
         cx: &mut Context<'_>,
     ) {
-        let ticket = self.ticket();
-        let step = super::Step::Connect(Step::Join(result, receptions));
-        self.waiting = Some(Box::new(super::Waiting { ticket, id, step }));
+        let ticket = self.wait(id, super::Step::Connect(Step::Join(result, receptions)));
         cx.emit(Effect::Join(ticket, plans));
     }
 
@@ -266,24 +318,29 @@ impl Session {
 
     /// Answers the connect command with an error. Nothing more is accepted from the peer.
     fn refuse(&mut self, id: u32, code: ClientErrorCode, cx: &mut Context<'_>) {
+        self.refuse_with(id, code.into(), cx);
+    }
+
+    /// As [`Self::refuse`], with an error of the application perhaps.
+    fn refuse_with(&mut self, id: u32, error: client::Error, cx: &mut Context<'_>) {
         if self.transport.keeps_errors {
-            let error = client::Error::from(code);
             return self.close_with(Close { code: error.code, reason: error.message.into() }, cx);
         }
         if self.transport.unidirectional {
-            let close = match code {
-                ClientErrorCode::TokenExpired | ClientErrorCode::Expired => DisconnectCode::Expired,
-                ClientErrorCode::TooManyRequests => DisconnectCode::TooManyRequests,
-                ClientErrorCode::PermissionDenied => DisconnectCode::PermissionDenied,
+            let close = match ClientErrorCode::try_from(error.code as i32) {
+                Ok(ClientErrorCode::TokenExpired | ClientErrorCode::Expired) => DisconnectCode::Expired,
+                Ok(ClientErrorCode::TooManyRequests) => DisconnectCode::TooManyRequests,
+                Ok(ClientErrorCode::PermissionDenied) => DisconnectCode::PermissionDenied,
                 _ => DisconnectCode::ServerError,
             };
-            return self.close_with(cx.settings.unidirectional_close(code).unwrap_or(Close::from(close)), cx);
+            let configured = cx.settings.unidirectional_close(error.code);
+            return self.close_with(configured.unwrap_or(Close::from(close)), cx);
         }
         if self.phase == Phase::Admitted {
             cx.emit(Effect::Forget);
         }
         self.phase = Phase::Refused;
-        cx.fail(id, code);
+        cx.fail_with(id, error);
         cx.emit(Effect::Refuse);
     }
 
@@ -300,23 +357,31 @@ impl Session {
         for (channel, subscription) in claims.subscriptions.iter().filter(|(channel, _)| !channel.is_empty())
         {
             let grant = cx.policy.server_grant(channel, &subscription.overrides).map_err(Failure::Error)?;
-            let grant = Grant { info: subscription.info.clone(), data: subscription.data.clone(), ..grant };
-            grants.insert(channel.clone(), (grant, Cause { server_side: true, from_token: true }));
+            let grant = Grant {
+                info: subscription.info.clone(),
+                data: subscription.data.clone(),
+                auto_cache_recover: grant.auto_cache_recover || subscription.cache_recover,
+                ..grant
+            };
+            let from_token = source == Source::Token;
+            grants.insert(channel.clone(), (grant, Cause { from_token, ..Cause::by_server() }));
         }
-        if let Some(personal) =
-            cx.settings.personal_channel.as_ref().filter(|_| source == Source::Token && !user.is_empty())
+        if let Some(personal) = cx
+            .settings
+            .personal_channel
+            .as_ref()
+            .filter(|_| matches!(source, Source::Token | Source::Application) && !user.is_empty())
         {
             let channel = cx.policy.personal_channel(&personal.namespace, user);
             let grant = cx.policy.server_grant(&channel, &Default::default()).map_err(Failure::Error)?;
             let grant = Grant { single_connection: personal.single_connection && grant.presence, ..grant };
-            grants.insert(channel, (grant, Cause { server_side: true, from_token: false }));
+            grants.insert(channel, (grant, Cause::by_server()));
         }
-        if source != Source::Header {
+        if matches!(source, Source::Token | Source::Anonymous) {
             for channel in wanted.keys().filter(|channel| !channel.is_empty()) {
                 match cx.policy.connect_grant(channel, user) {
                     Ok(Some(grant)) => {
-                        let cause = Cause { server_side: true, from_token: false };
-                        grants.entry(channel.clone()).or_insert((grant, cause));
+                        grants.entry(channel.clone()).or_insert((grant, Cause::by_server()));
                     }
                     Ok(None) => {}
                     Err(_) => return Err(Failure::Close(Close::from(DisconnectCode::BadRequest))),
@@ -324,6 +389,34 @@ impl Session {
             }
         }
         Ok(grants.into_iter().map(|(channel, (grant, cause))| (channel, grant, cause)).collect())
+    }
+}
+
+/// Channels and subscriptions hold both; where a channel is in both, its options count.
+impl From<wire::ConnectResult> for ConnectClaims {
+    fn from(result: wire::ConnectResult) -> Self {
+        let plain = result.channels.into_iter().map(|channel| (channel, TokenSubscription::default()));
+        let mut subscriptions: BTreeMap<_, _> = plain.collect();
+        subscriptions.extend(result.subs.into_iter().map(|(channel, options)| (channel, options.into())));
+        Self {
+            user: result.user,
+            expire_at: result.expire_at,
+            info: result.info,
+            meta: result.meta,
+            data: result.data,
+            subscriptions,
+        }
+    }
+}
+
+impl From<wire::SubscribeOptions> for TokenSubscription {
+    fn from(options: wire::SubscribeOptions) -> Self {
+        Self {
+            info: options.info,
+            data: options.data,
+            overrides: options.r#override.map(Into::into).unwrap_or_default(),
+            cache_recover: options.cache_recover,
+        }
     }
 }
 

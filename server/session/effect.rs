@@ -1,10 +1,12 @@
 //! What a session wants done, what it asks, and the answers it understands.
 
+use super::{Inquiry, Unanswered, Verdict};
 use crate::broker::{
     BrokerError, ClientInfo, HistoryFilter, HistoryPage, Publication, PublishOptions, StreamPosition,
 };
 use crate::channel::filter::Filter;
 use crate::presence::{PresenceError, PresenceStats};
+use crate::proxy::Caller;
 use bytes::Bytes;
 use gyre_proto::client;
 use gyre_proto::codes::DisconnectCode;
@@ -48,17 +50,20 @@ pub enum Send {
 pub enum Effect {
     /// Queue a message.
     Send(Send),
-    /// Find the answer to a question and hand it to [`super::Session::on_answer`].
+    /// Find the answer to a question and hand it to [`super::Session::on_answer`]. Answers to commands that are
+    /// under way when the session ends are not wanted any more.
     Ask(Ticket, Question),
     /// Hold publications of these channels for this connection, then join them and answer [`Answer::Joined`].
     Join(Ticket, Vec<JoinPlan>),
-    /// Let publications of a joined channel flow.
+    /// Let publications of a joined channel flow, those of its feed too.
     Activate(Activation),
+    /// Drop the stream of the application that was to feed a channel which is not joined after all.
+    DropFeed(Arc<str>),
     /// Push what a subscription is, with the position it has come to.
     PushSubscription(Arc<str>, Box<client::Subscribe>),
     /// Tell others that this client joined.
     AnnounceJoin(Arc<str>, Arc<ClientInfo>),
-    /// Stop publications of a channel, remove presence, tell others.
+    /// Stop publications of a channel and its feed, remove presence, tell others.
     Leave(Departure),
     /// Renew the presence entry of this client.
     RenewPresence(Arc<str>, Arc<ClientInfo>),
@@ -77,13 +82,17 @@ pub enum Effect {
     Close(Close),
 }
 
-/// Something only the backend knows.
+/// Something only others know.
 #[derive(Debug)]
 pub enum Question {
     /// Is this connection token good, and what does it say?
     VerifyConnect(String),
     /// Is this subscription token good, and what does it say?
     VerifySubscribe(String),
+    /// What does the application say?
+    Application(Arc<Caller>, Box<Inquiry>),
+    /// Hand this to the application, into the stream that feeds the channel.
+    Feed(Arc<str>, Bytes),
     /// Publish.
     Publish(Arc<str>, Bytes, Box<PublishOptions>),
     /// Who is in this channel?
@@ -107,6 +116,8 @@ pub struct JoinPlan {
     pub presence: Option<Arc<ClientInfo>>,
     /// How long offset and epoch of the stream outlive their last touch.
     pub history_meta_ttl: Duration,
+    /// Proxy to ask when [`Recovery::Cache`] finds nothing, before looking once more.
+    pub cache_empty_proxy: Option<Arc<str>>,
     /// What to bring back from the stream.
     pub recovery: Recovery,
     /// Before joining, if the channel has presence: end other connections of the user.
@@ -161,6 +172,9 @@ pub enum JoinError {
     /// Presence failed.
     #[error(transparent)]
     Presence(#[from] PresenceError),
+    /// The application, which was to fill the cache, gave no answer.
+    #[error("application was not told that the cache is empty")]
+    Unanswered,
 }
 
 /// Where delivery starts.
@@ -196,7 +210,7 @@ pub struct Departure {
     pub announce: bool,
 }
 
-/// What a good connection token says.
+/// What a good connection token, or the application, says about a connection.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectClaims {
     /// User; empty for anonymous.
@@ -207,11 +221,13 @@ pub struct ConnectClaims {
     pub info: Bytes,
     /// Kept on the server.
     pub meta: Bytes,
+    /// Data for the connect result.
+    pub data: Bytes,
     /// Server-side subscriptions.
     pub subscriptions: BTreeMap<String, TokenSubscription>,
 }
 
-/// One server-side subscription from a token.
+/// One server-side subscription from a token or the application.
 #[derive(Clone, Debug, Default)]
 pub struct TokenSubscription {
     /// Channel information.
@@ -220,6 +236,8 @@ pub struct TokenSubscription {
     pub data: Bytes,
     /// Options that differ from the namespace.
     pub overrides: super::Overrides,
+    /// The newest publication comes without asking, in cache mode.
+    pub cache_recover: bool,
 }
 
 /// What a good subscription token says.
@@ -261,6 +279,10 @@ pub enum Answer {
     Subscribe(Result<Box<SubscribeClaims>, AuthError>),
     /// To [`Effect::Join`], in the order of the plans.
     Joined(Vec<(Departure, Result<Joined, JoinError>)>),
+    /// To [`Question::Application`].
+    Application(Result<Box<Verdict>, Unanswered>),
+    /// To [`Question::Feed`].
+    Fed(Result<(), Unanswered>),
     /// To [`Question::Publish`].
     Published(Result<(), BrokerError>),
     /// To [`Question::Presence`].

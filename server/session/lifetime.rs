@@ -35,6 +35,10 @@ impl Timers {
         *self = Self::default();
     }
 
+    pub(super) fn awaits_pong(&self) -> bool {
+        self.awaiting_pong
+    }
+
     /// Counts a pong and says how long it took; none when none was due.
     pub(super) fn take_pong(&mut self, cx: &Context<'_>) -> Option<Duration> {
         let due = std::mem::take(&mut self.awaiting_pong).then_some(self.pong).flatten()?;
@@ -112,6 +116,9 @@ impl Session {
         if self.expire_at > 0 && cx.now.unix.seconds() < self.expire_at {
             return self.schedule_expiration(cx);
         }
+        if !self.client_side_refresh && cx.settings.refresh_proxy {
+            return self.ask_to_stay(cx);
+        }
         self.close(DisconnectCode::Expired, cx);
     }
 
@@ -125,13 +132,16 @@ impl Session {
             .filter(|subscription| {
                 !subscription.joining && subscription.expire_at > 0 && deadline > subscription.expire_at
             })
-            .map(|subscription| (subscription.channel.clone(), subscription.server_side))
+            .map(|subscription| (subscription.channel.clone(), subscription.client_side_refresh))
             .collect();
-        for (channel, server_side) in expired {
-            if server_side {
-                return self.close(DisconnectCode::SubExpired, cx);
+        for (channel, client_side_refresh) in expired {
+            match cx.policy.sub_refresh_proxy(&channel).filter(|_| !client_side_refresh) {
+                Some(proxy) => self.ask_to_stay_subscribed(channel, proxy, cx),
+                None => self.end_expired(&channel, cx),
             }
-            self.unsubscribe_with_push(&channel, UnsubscribeCode::Expired, cx);
+            if self.phase == Phase::Closed {
+                return;
+            }
         }
         let mut renewals = Vec::new();
         for subscription in self.subscriptions.iter_mut().filter(|subscription| !subscription.joining) {
@@ -149,6 +159,14 @@ impl Session {
             let info = self.client_info(&info);
             cx.emit(Effect::RenewPresence(channel, info));
         }
+    }
+
+    /// Ends a subscription whose time has come.
+    pub(super) fn end_expired(&mut self, channel: &str, cx: &mut Context<'_>) {
+        if self.subscriptions.get(channel).is_some_and(|subscription| subscription.server_side) {
+            return self.close(DisconnectCode::SubExpired, cx);
+        }
+        self.unsubscribe_with_push(channel, UnsubscribeCode::Expired, cx);
     }
 
     /// Publications of a positioned subscription have a gap, or its stream changed: the client starts over

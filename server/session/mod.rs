@@ -5,11 +5,14 @@
 //! lock and no broker, so that tests drive it with virtual time.
 //!
 //! Order: effects are carried out in the order they stand. Commands of one connection run one after the
-//! other: while [`Session::is_busy`], the driver holds further commands back.
+//! other, or as many at once as `client.concurrency` says: while [`Session::is_busy`], the driver holds further
+//! commands back, except pongs that are waited for.
 
+mod application;
 mod connect;
 mod effect;
 mod history;
+mod inquiry;
 mod lifetime;
 mod policy;
 mod presence;
@@ -27,10 +30,12 @@ pub use effect::{
     Activation, Answer, AuthError, Close, ConnectClaims, Delta, Departure, Effect, JoinError, JoinFlags,
     JoinPlan, Joined, Question, Recovery, Send, SubscribeClaims, Ticket, TokenSubscription,
 };
-pub use policy::{Grant, Overrides, Policy, SubscribeAsk, SubscribeDecision};
+pub use inquiry::{Inquiry, Unanswered, Verdict};
+pub use policy::{Grant, Overrides, Policy, PublishDecision, SubscribeAsk, SubscribeDecision};
 pub use settings::{PersonalChannel, Settings};
 pub use subscriptions::{Subscription, Subscriptions};
 
+use crate::proxy::Caller;
 use crate::seams::Now;
 use bytes::Bytes;
 use gyre_proto::client;
@@ -57,11 +62,13 @@ pub struct Transport {
     pub text_payloads: bool,
 }
 
-/// What the HTTP request that opened the connection says about its user.
+/// What the request that opened the connection says about its user.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
     /// User from the trusted header `client.user_id_http_header`; empty when there is none.
     pub header_user: String,
+    /// What the application may be told of the request; none when no proxy passes anything on.
+    pub caller: Option<Arc<Caller>>,
 }
 
 /// What a session sees while it handles one input.
@@ -128,10 +135,14 @@ pub struct Session {
     id: Uuid,
     phase: Phase,
     transport: Transport,
-    /// Commands wait for the answer to this question.
-    waiting: Option<Box<Waiting>>,
-    /// Subscriptions on the server's behalf that wait for their answers.
-    joining: Vec<(Ticket, server_side::PendingJoin)>,
+    /// Commands that wait for answers.
+    waiting: Vec<Waiting>,
+    /// What happens beside commands and waits for answers.
+    beside: Vec<(Ticket, Beside)>,
+    /// An unsubscribe command that waits until the subscription it means is decided.
+    unsubscribing: Option<Box<(u32, String)>>,
+    /// Commands that may wait at the same time.
+    concurrency: u16,
     next_ticket: u32,
     user: Arc<str>,
     info: Bytes,
@@ -151,8 +162,6 @@ struct Cold {
     session: Option<Uuid>,
     /// Meta information from the token, for proxies; never sent to clients.
     meta: Bytes,
-    /// Headers from the connect command.
-    headers: std::collections::BTreeMap<String, String>,
 }
 
 /// A command whose answer is under way.
@@ -166,11 +175,24 @@ struct Waiting {
 enum Step {
     Connect(connect::Step),
     Subscribe(subscribe::Step),
+    AskToPublish(Box<application::Draft>),
     Publish,
+    Feed,
+    Rpc,
     Presence,
     PresenceStats,
     History,
     Refresh,
+    SubRefresh(Arc<str>),
+}
+
+/// What waits for an answer though no command does.
+enum Beside {
+    /// A subscription on the server's behalf.
+    Join(server_side::PendingJoin),
+    /// The application decides whether the connection stays.
+    Refresh,
+    /// The application decides whether the subscription stays.
     SubRefresh(Arc<str>),
 }
 
@@ -184,14 +206,17 @@ impl Session {
         now: Now,
         settings: &Settings,
     ) -> Self {
-        let cold = (session.is_some() || !origin.header_user.is_empty())
-            .then(|| Box::new(Cold { session, origin, ..Default::default() }));
+        let known = !origin.header_user.is_empty() || origin.caller.is_some();
+        let cold =
+            (session.is_some() || known).then(|| Box::new(Cold { session, origin, ..Default::default() }));
         Self {
             id,
             phase: Phase::New,
             transport,
-            waiting: None,
-            joining: Vec::new(),
+            waiting: Vec::new(),
+            beside: Vec::new(),
+            unsubscribing: None,
+            concurrency: u16::try_from(settings.concurrency).unwrap_or(u16::MAX).max(1),
             next_ticket: 0,
             user: Arc::from(""),
             info: Bytes::new(),
@@ -228,9 +253,30 @@ impl Session {
         self.phase == Phase::New
     }
 
-    /// Whether a command waits for an answer, so that the driver must hold further ones back.
+    /// Whether so many commands wait for answers that the driver must hold further ones back.
     pub fn is_busy(&self) -> bool {
-        self.waiting.is_some()
+        let most = match self.phase {
+            Phase::New | Phase::Connecting | Phase::Admitted => 1,
+            Phase::Ready | Phase::Refused | Phase::Closed => usize::from(self.concurrency),
+        };
+        self.unsubscribing.is_some() || self.waiting.len() >= most
+    }
+
+    /// Whether any command waits for an answer.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether a command is under way whose work counts though its peer may be gone: a call of the application or a
+    /// publication it decides about.
+    pub fn is_at_work(&self) -> bool {
+        self.waiting.iter().any(|waiting| matches!(waiting.step, Step::Rpc | Step::AskToPublish(_)))
+    }
+
+    /// Whether a ping is out. Its pong may be handled while the session is busy, so that a peer counts as alive
+    /// however long its commands take.
+    pub fn awaits_pong(&self) -> bool {
+        self.phase == Phase::Ready && self.timers.awaits_pong()
     }
 
     /// Whether the session has ended.
@@ -243,17 +289,12 @@ impl Session {
         &self.subscriptions
     }
 
-    /// Headers the client sent in its connect command, for proxies.
-    pub fn emulated_headers(&self) -> Option<&std::collections::BTreeMap<String, String>> {
-        self.cold.as_ref().map(|cold| &cold.headers)
-    }
-
     /// When [`Session::on_timer`] must be called next. Ask again after each input.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    /// Handles one command. Must not be called while [`Session::is_busy`].
+    /// Handles one command. Must not be called while [`Session::is_busy`], except with a pong that is waited for.
     pub fn on_command(&mut self, command: client::Command, cx: &mut Context<'_>) {
         match self.phase {
             Phase::Closed => return,
@@ -289,7 +330,7 @@ impl Session {
         } else if let Some(request) = command.history {
             self.on_history(id, *request, cx);
         } else if let Some(request) = command.rpc {
-            self.on_rpc(id, &request.method, cx);
+            self.on_rpc(id, *request, cx);
         } else if command.send.is_some() {
             self.close(DisconnectCode::NotAvailable, cx);
         } else if let Some(request) = command.refresh {
@@ -308,19 +349,23 @@ impl Session {
 
     /// The answer to a question arrived.
     pub fn on_answer(&mut self, ticket: Ticket, answer: Answer, cx: &mut Context<'_>) {
-        if let Some(at) = self.joining.iter().position(|(pending, _)| *pending == ticket) {
-            let (_, pending) = self.joining.swap_remove(at);
-            return self.on_server_join(pending, answer, cx);
+        if let Some(at) = self.beside.iter().position(|(pending, _)| *pending == ticket) {
+            let (_, beside) = self.beside.swap_remove(at);
+            return match beside {
+                Beside::Join(pending) => self.on_server_join(pending, answer, cx),
+                Beside::Refresh => self.on_refresh_verdict(answer, cx),
+                Beside::SubRefresh(channel) => self.on_sub_refresh_verdict(&channel, answer, cx),
+            };
         }
-        match self.waiting.take() {
-            Some(waiting) if waiting.ticket == ticket => {
-                self.on_command_answer(waiting.id, waiting.step, answer, cx)
-            }
-            other => {
-                self.waiting = other;
-                abandon(answer, cx);
-            }
+        let Some(at) = self.waiting.iter().position(|waiting| waiting.ticket == ticket) else {
+            return abandon(answer, cx);
+        };
+        let waiting = self.waiting.swap_remove(at);
+        if self.waiting.is_empty() {
+            self.waiting = Vec::new();
         }
+        self.on_command_answer(waiting.id, waiting.step, answer, cx);
+        self.unsubscribe_when_decided(cx);
     }
 
     fn on_command_answer(&mut self, id: u32, step: Step, answer: Answer, cx: &mut Context<'_>) {
@@ -330,7 +375,12 @@ impl Session {
         match (step, answer) {
             (Step::Connect(step), answer) => self.on_connect_answer(id, step, answer, cx),
             (Step::Subscribe(step), answer) => self.on_subscribe_answer(id, step, answer, cx),
+            (Step::AskToPublish(draft), Answer::Application(verdict)) => {
+                self.on_publish_verdict(id, *draft, verdict, cx)
+            }
             (Step::Publish, Answer::Published(result)) => self.on_published(id, result, cx),
+            (Step::Feed, Answer::Fed(result)) => self.on_fed(id, result, cx),
+            (Step::Rpc, Answer::Application(verdict)) => self.on_rpc_verdict(id, verdict, cx),
             (Step::Presence, Answer::Presence(result)) => self.on_presence_answer(id, result, cx),
             (Step::PresenceStats, Answer::PresenceStats(result)) => {
                 self.on_presence_stats_answer(id, result, cx)
@@ -358,6 +408,9 @@ impl Session {
         let registered = matches!(self.phase, Phase::Ready | Phase::Admitted);
         self.phase = Phase::Closed;
         self.timers.clear();
+        self.waiting = Vec::new();
+        self.beside = Vec::new();
+        self.unsubscribing = None;
         for subscription in self.subscriptions.drain() {
             let departure = self.departure(&subscription);
             cx.emit(Effect::Leave(departure));
@@ -369,9 +422,17 @@ impl Session {
     }
 
     fn ask(&mut self, id: u32, step: Step, question: Question, cx: &mut Context<'_>) {
-        let ticket = self.ticket();
-        self.waiting = Some(Box::new(Waiting { ticket, id, step }));
+        let ticket = self.wait(id, step);
         cx.emit(Effect::Ask(ticket, question));
+    }
+
+    /// Has a command wait for the answer to a ticket.
+    fn wait(&mut self, id: u32, step: Step) -> Ticket {
+        let ticket = self.ticket();
+        // Most connections never have more than one command under way.
+        self.waiting.reserve_exact(1);
+        self.waiting.push(Waiting { ticket, id, step });
+        ticket
     }
 
     fn ticket(&mut self) -> Ticket {

@@ -4,6 +4,7 @@ use super::SubscribeClaims;
 use crate::broker::PublishOptions;
 use bytes::Bytes;
 use gyre_proto::codes::ClientErrorCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Options a token or the server API sets for one subscription; none leaves the namespace's.
@@ -54,6 +55,8 @@ pub struct Grant {
     pub history_meta_ttl: Duration,
     /// Other connections of the user end when this one joins.
     pub single_connection: bool,
+    /// Proxy to ask when the cache is empty.
+    pub cache_empty_proxy: Option<Arc<str>>,
 }
 
 /// A subscribe command, as far as permission depends on it.
@@ -80,8 +83,23 @@ pub struct SubscribeAsk<'a> {
 pub enum SubscribeDecision {
     /// The token decides.
     NeedsToken,
+    /// The application decides, asked by this proxy.
+    AskProxy(Arc<str>),
+    /// The application decides and provides the publications; with `true`, it takes those of the client.
+    AskFeed(Arc<str>, bool),
     /// It is allowed.
     Granted(Box<Grant>),
+}
+
+/// What a publish command gets.
+#[derive(Debug)]
+pub enum PublishDecision {
+    /// It is published like this.
+    Granted(Box<PublishOptions>),
+    /// The application decides, asked by this proxy; what it does not change is published like this.
+    AskProxy(Arc<str>, Box<PublishOptions>),
+    /// It goes to the application in the stream that feeds the subscription.
+    IntoFeed,
 }
 
 /// Namespaces and permissions, as sessions ask for them.
@@ -102,14 +120,18 @@ pub trait Policy: Send + Sync {
     fn connect_grant(&self, channel: &str, user: &str) -> Result<Option<Grant>, ClientErrorCode>;
     /// Name of a user's own channel.
     fn personal_channel(&self, namespace: &str, user: &str) -> String;
-    /// Decides a publish command and says how to publish.
+    /// Decides a publish command.
     fn publish(
         &self,
         channel: &str,
         user: &str,
         subscribed: bool,
         data: &[u8],
-    ) -> Result<PublishOptions, ClientErrorCode>;
+    ) -> Result<PublishDecision, ClientErrorCode>;
+    /// The proxy that decides whether an expired subscription to a channel stays; none when none does.
+    fn sub_refresh_proxy(&self, channel: &str) -> Option<Arc<str>>;
+    /// The proxy that answers calls of a method.
+    fn rpc(&self, method: &str) -> Result<Arc<str>, ClientErrorCode>;
     /// Decides a presence or presence stats command.
     fn presence(&self, channel: &str, user: &str, subscribed: bool) -> Result<(), ClientErrorCode>;
     /// Decides a history command; returns how long offset and epoch outlive their last touch.

@@ -1,7 +1,7 @@
 //! What the server API does to a connection.
 
 use super::subscribe::{Cause, Failure, MAX_LIFETIME_SECONDS, Reception};
-use super::{Answer, Close, Context, Effect, Grant, Overrides, Phase, Session, abandon};
+use super::{Answer, Beside, Close, Context, Effect, Grant, Overrides, Phase, Session, abandon};
 use crate::node::{DisconnectUser, RefreshUser, SubscribeUser, Target, UnsubscribeUser};
 use gyre_proto::client;
 use gyre_proto::codes::{DisconnectCode, UnsubscribeCode};
@@ -66,12 +66,13 @@ impl Session {
             epoch: since.map(|since| since.epoch.as_str().to_owned()).unwrap_or_default(),
             ..Default::default()
         };
-        let cause = Cause { server_side: true, from_token: false };
+        let cause = Cause::by_server();
         if let Ok((plan, reception)) =
             self.prepare(Arc::from(request.channel.as_str()), grant, &asked, cause, cx)
         {
             let ticket = self.ticket();
-            self.joining.push((ticket, PendingJoin { channel: plan.channel.clone(), reception }));
+            let pending = PendingJoin { channel: plan.channel.clone(), reception };
+            self.beside.push((ticket, Beside::Join(pending)));
             cx.emit(Effect::Join(ticket, vec![plan]));
         }
     }

@@ -1,7 +1,6 @@
 //! Limits and switches of sessions, resolved from the section `client` of the configuration.
 
 use super::Close;
-use gyre_proto::codes::ClientErrorCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -57,13 +56,21 @@ pub struct Settings {
     pub personal_channel: Option<PersonalChannel>,
     /// Method of the built-in RPC that answers empty; none when off.
     pub rpc_ping: Option<String>,
+    /// Commands of one connection that may wait for answers at the same time; zero means one.
+    pub concurrency: usize,
+    /// The application says who connects without a token.
+    pub connect_proxy: bool,
+    /// The application says whether expired connections stay, not a new token.
+    pub refresh_proxy: bool,
+    /// Names of headers clients may emulate because some proxy passes them on.
+    pub emulated_headers: Vec<String>,
     /// What a connect error becomes on unidirectional transports, where it differs from the usual.
     pub unidirectional_closes: BTreeMap<u32, Close>,
 }
 
 impl Settings {
     /// The configured close for a connect error on a unidirectional transport.
-    pub fn unidirectional_close(&self, code: ClientErrorCode) -> Option<Close> {
-        self.unidirectional_closes.get(&(code as i32 as u32)).cloned()
+    pub fn unidirectional_close(&self, code: u32) -> Option<Close> {
+        self.unidirectional_closes.get(&code).cloned()
     }
 }

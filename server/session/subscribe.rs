@@ -1,9 +1,9 @@
 //! Subscribing: the command itself, and the parts that connect and the server API share with it.
 
 use super::{
-    Activation, Answer, AuthError, Close, Context, Delta, Departure, Effect, Grant, JoinError, JoinFlags,
-    JoinPlan, Joined, Question, Recovery, Session, SubscribeAsk, SubscribeClaims, SubscribeDecision,
-    Subscription,
+    Activation, Answer, AuthError, Close, Context, Delta, Departure, Effect, Grant, Inquiry, JoinError,
+    JoinFlags, JoinPlan, Joined, Question, Recovery, Session, SubscribeAsk, SubscribeClaims,
+    SubscribeDecision, Subscription,
 };
 use crate::broker::StreamPosition;
 use crate::channel::filter::Filter;
@@ -25,8 +25,21 @@ const DELTA_FOSSIL: &str = "fossil";
 pub(super) enum Step {
     /// The subscription token is being verified.
     Verify(Box<client::SubscribeRequest>),
+    /// The application decides.
+    Ask(Box<client::SubscribeRequest>),
+    /// The application decides, and provides the publications if it agrees.
+    AskFeed(Box<client::SubscribeRequest>),
     /// The channel is being joined.
     Join(Box<Reception>),
+}
+
+impl Step {
+    pub(super) fn channel(&self) -> &str {
+        match self {
+            Self::Verify(request) | Self::Ask(request) | Self::AskFeed(request) => &request.channel,
+            Self::Join(reception) => &reception.channel,
+        }
+    }
 }
 
 /// What must be remembered until the channel is joined.
@@ -46,6 +59,14 @@ pub(super) struct Reception {
 pub(super) struct Cause {
     pub(super) server_side: bool,
     pub(super) from_token: bool,
+    /// A stream of the application feeds it.
+    pub(super) fed: bool,
+}
+
+impl Cause {
+    pub(super) fn by_server() -> Self {
+        Self { server_side: true, ..Self::default() }
+    }
 }
 
 /// A channel that was joined.
@@ -70,14 +91,27 @@ impl Session {
         if longest > 0 && request.channel.len() > longest {
             return cx.fail(id, ClientErrorCode::BadRequest);
         }
-        if self.subscriptions.get(&request.channel).is_some() {
+        if self.subscriptions.get(&request.channel).is_some() || self.is_subscribing(&request.channel) {
             return cx.fail(id, ClientErrorCode::AlreadySubscribed);
         }
-        if limit > 0 && self.subscriptions.len() >= limit {
+        if limit > 0 && self.subscriptions.len() + self.undecided_subscriptions() >= limit {
             return cx.fail(id, ClientErrorCode::LimitExceeded);
         }
         match cx.policy.subscribe(&self.subscribe_ask(&request)) {
-            Ok(SubscribeDecision::Granted(grant)) => self.join(id, &request, *grant, cx),
+            Ok(SubscribeDecision::Granted(grant)) => {
+                if let Err(code) = self.join(id, &request, *grant, Cause::default(), cx) {
+                    cx.fail(id, code);
+                }
+            }
+            Ok(SubscribeDecision::AskProxy(proxy)) => {
+                let inquiry = Inquiry::Subscribe(proxy, self.subscribe_inquiry(&request));
+                self.inquire(id, super::Step::Subscribe(Step::Ask(Box::new(request))), inquiry, cx);
+            }
+            Ok(SubscribeDecision::AskFeed(proxy, bidirectional)) => {
+                let asked = self.subscribe_inquiry(&request);
+                let inquiry = Inquiry::Feed { proxy, bidirectional, request: asked };
+                self.inquire(id, super::Step::Subscribe(Step::AskFeed(Box::new(request))), inquiry, cx);
+            }
             Ok(SubscribeDecision::NeedsToken) => {
                 let question = Question::VerifySubscribe(request.token.clone());
                 self.ask(id, super::Step::Subscribe(Step::Verify(Box::new(request))), question, cx);
@@ -90,6 +124,12 @@ impl Session {
         match (step, answer) {
             (Step::Verify(request), Answer::Subscribe(result)) => {
                 self.on_subscribe_token(id, &request, result, cx)
+            }
+            (Step::Ask(request), Answer::Application(verdict)) => {
+                self.on_subscribe_verdict(id, &request, false, verdict, cx)
+            }
+            (Step::AskFeed(request), Answer::Application(verdict)) => {
+                self.on_subscribe_verdict(id, &request, true, verdict, cx)
             }
             (Step::Join(reception), Answer::Joined(joined)) => {
                 if let Some((departure, result)) = joined.into_iter().next() {
@@ -120,7 +160,11 @@ impl Session {
             return self.close(DisconnectCode::InvalidToken, cx);
         }
         match cx.policy.token_grant(&self.subscribe_ask(request), &claims) {
-            Ok(grant) => self.join(id, request, grant, cx),
+            Ok(grant) => {
+                if let Err(code) = self.join(id, request, grant, Cause::default(), cx) {
+                    cx.fail(id, code);
+                }
+            }
             Err(code) => cx.fail(id, code),
         }
     }
@@ -144,17 +188,24 @@ impl Session {
             && (claims.client.is_empty() || claims.client == self.id.to_string())
     }
 
-    fn join(&mut self, id: u32, request: &client::SubscribeRequest, grant: Grant, cx: &mut Context<'_>) {
-        let channel: Arc<str> = Arc::from(request.channel.as_str());
-        match self.prepare(channel, grant, request, Cause::default(), cx) {
-            Ok((plan, reception)) => {
-                let ticket = self.ticket();
-                let step = super::Step::Subscribe(Step::Join(Box::new(reception)));
-                self.waiting = Some(Box::new(super::Waiting { ticket, id, step }));
-                cx.emit(Effect::Join(ticket, vec![plan]));
-            }
-            Err(code) => cx.fail(id, code),
+    /// Joins the channel of a subscribe command.
+    pub(super) fn join(
+        &mut self,
+        id: u32,
+        request: &client::SubscribeRequest,
+        grant: Grant,
+        cause: Cause,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ClientErrorCode> {
+        // The server may have subscribed the client while somebody else was asked.
+        if self.subscriptions.get(&request.channel).is_some() {
+            return Err(ClientErrorCode::AlreadySubscribed);
         }
+        let channel: Arc<str> = Arc::from(request.channel.as_str());
+        let (plan, reception) = self.prepare(channel, grant, request, cause, cx)?;
+        let ticket = self.wait(id, super::Step::Subscribe(Step::Join(Box::new(reception))));
+        cx.emit(Effect::Join(ticket, vec![plan]));
+        Ok(())
     }
 
     fn on_joined(
@@ -223,6 +274,7 @@ impl Session {
             channel: channel.clone(),
             server_side: cause.server_side,
             from_token: cause.from_token,
+            fed: cause.fed,
             joining: true,
             presence: grant.presence,
             join_leave: grant.join_leave,
@@ -241,6 +293,7 @@ impl Session {
             filter,
             presence: info.clone().filter(|_| grant.presence),
             history_meta_ttl: grant.history_meta_ttl,
+            cache_empty_proxy: grant.cache_empty_proxy,
             recovery,
             single_connection: grant.single_connection.then(|| Close::from(DisconnectCode::ConnectionLimit)),
             departure: Departure {
@@ -278,6 +331,7 @@ impl Session {
                 self.subscriptions.remove(&channel);
                 cx.emit(Effect::Leave(departure));
                 return Err(match error {
+                    JoinError::Unanswered => Failure::Error(ClientErrorCode::Internal),
                     JoinError::Broker(error) if !error.is_passing() => Failure::Error(error.client_code()),
                     _ => Failure::Close(Close::from(DisconnectCode::ServerError)),
                 });

@@ -13,6 +13,8 @@ pub struct Subscription {
     pub server_side: bool,
     /// Came from the connection token.
     pub from_token: bool,
+    /// A stream of the application feeds it.
+    pub fed: bool,
     /// The answer to the join is under way.
     pub joining: bool,
     /// The client is listed in presence.

@@ -9,8 +9,20 @@ impl Session {
         if channel.is_empty() {
             return self.close(DisconnectCode::BadRequest, cx);
         }
+        if self.is_subscribing(channel) {
+            self.unsubscribing = Some(Box::new((id, channel.to_owned())));
+            return;
+        }
         self.drop_subscription(channel, cx);
         cx.reply(id, |reply| reply.unsubscribe = Some(Box::new(client::UnsubscribeResult {})));
+    }
+
+    /// Goes on with an unsubscribe command once the subscription it means is decided.
+    pub(super) fn unsubscribe_when_decided(&mut self, cx: &mut Context<'_>) {
+        if let Some(waiting) = self.unsubscribing.take() {
+            let (id, channel) = *waiting;
+            self.on_unsubscribe(id, &channel, cx);
+        }
     }
 
     /// Removes a subscription and leaves its channel. One whose join is under way is left when the answer comes.

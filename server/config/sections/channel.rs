@@ -41,6 +41,8 @@ section! {
         sub_refresh: Proxy,
         /// Feeds a subscription from a stream of the application; gRPC only.
         subscribe_stream: Proxy,
+        /// Told when a channel in cache mode has nothing to show.
+        cache_empty: Proxy,
         /// Asked when a client sets a key of a map channel.
         map_publish: Proxy,
         /// Asked when a client removes a key of a map channel.
@@ -143,6 +145,10 @@ section! {
         subscribe_stream_proxy_name: String = "default",
         /// Passes publications of the client into the stream.
         subscribe_stream_proxy_bidirectional: bool,
+        /// Tells the application when recovery in cache mode finds nothing, then looks once more.
+        cache_empty_proxy_enabled: bool,
+        /// Proxy to tell; `default` is `channel.proxy.cache_empty`.
+        cache_empty_proxy_name: String = "default",
         /// Kind of subscription: stream, map, map_clients, map_users or shared_poll; empty means stream.
         subscription_type: String,
         /// Options of map channels.

@@ -102,7 +102,7 @@ impl Rules<'_> {
         let own = &self.config.channel.proxy;
         let map = &options.map;
         type Row<'r> = (&'static str, bool, &'r str, &'static str, &'r Proxy);
-        let rows: [Row<'_>; 6] = [
+        let rows: [Row<'_>; 7] = [
             (
                 "subscribe",
                 options.subscribe_proxy_enabled,
@@ -124,6 +124,13 @@ impl Rules<'_> {
                 &options.subscribe_stream_proxy_name,
                 "subscribe_stream",
                 &own.subscribe_stream,
+            ),
+            (
+                "cache empty",
+                options.cache_empty_proxy_enabled,
+                &options.cache_empty_proxy_name,
+                "cache_empty",
+                &own.cache_empty,
             ),
             (
                 "map publish",

@@ -13,6 +13,8 @@ enum Step {
     Subscribe(u8),
     Unsubscribe(u8),
     Publish(u8),
+    Call(bool),
+    FeedEnds(u8),
     Pong,
     Wait(u16),
     Gap(u8),
@@ -24,6 +26,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0u8..6).prop_map(Step::Subscribe),
         3 => (0u8..6).prop_map(Step::Unsubscribe),
         3 => (0u8..6).prop_map(Step::Publish),
+        2 => any::<bool>().prop_map(Step::Call),
+        1 => (4u8..6).prop_map(Step::FeedEnds),
         1 => Just(Step::Pong),
         2 => (0u16..20_000).prop_map(Step::Wait),
         1 => (0u8..6).prop_map(Step::Gap),
@@ -73,7 +77,8 @@ proptest! {
         let mut model = Model::default();
         let mut awaiting_pong = false;
         for step in steps {
-            let channel = |n: u8| format!("c{n}");
+            // Each kind of channel has two: plain ones, those the application decides about, those it feeds.
+            let channel = |n: u8| format!("{}{n}", ["c", "ask", "feed"][usize::from(n / 2)]);
             match &step {
                 Step::Subscribe(n) => {
                     let expected = if model.subscribed.contains(&channel(*n)) {
@@ -85,6 +90,9 @@ proptest! {
                     };
                     rig.subscribe(2, &channel(*n));
                     if expected.is_none() {
+                        if *n > 1 {
+                            rig.verdict(Verdict::Subscribe(Default::default()));
+                        }
                         rig.join_at(0, "e");
                         model.subscribed.insert(channel(*n));
                     }
@@ -105,13 +113,29 @@ proptest! {
                 Step::Publish(n) => {
                     let request = client::PublishRequest { channel: channel(*n), data: "1".into(), ..Default::default() };
                     rig.command(client::Command { id: 4, publish: Some(Box::new(request)), ..Default::default() });
-                    if model.subscribed.contains(&channel(*n)) {
+                    let asked = matches!(*n, 2 | 3);
+                    if asked {
+                        rig.verdict(Verdict::Publish(Default::default()));
+                    }
+                    let fed = *n > 3;
+                    if asked || model.subscribed.contains(&channel(*n)) {
                         prop_assert!(rig.session.is_busy());
-                        rig.answer(Answer::Published(Ok(())));
+                        rig.answer(if fed { Answer::Fed(Ok(())) } else { Answer::Published(Ok(())) });
                         prop_assert!(rig.reply().publish.is_some());
                     } else {
-                        prop_assert_eq!(rig.error_code(), 103);
+                        prop_assert_eq!(rig.error_code(), if fed { 108 } else { 103 });
                     }
+                }
+                Step::Call(answered) => {
+                    rig.command(client::Command { id: 5, rpc: Some(Box::default()), ..Default::default() });
+                    let result = if *answered { Ok(Box::new(Verdict::Rpc(Default::default()))) } else { Err(Unanswered) };
+                    rig.answer(Answer::Application(result));
+                    prop_assert_eq!(rig.reply().error.is_none(), *answered);
+                }
+                Step::FeedEnds(n) => {
+                    rig.input(|session, cx| session.on_feed_end(&channel(*n), true, cx));
+                    model.subscribed.remove(&channel(*n));
+                    model.follow(rig.take());
                 }
                 Step::Pong => {
                     rig.command(client::Command::default());

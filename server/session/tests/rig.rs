@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Grants what it holds; channels that begin with `no` are refused, with `?` unknown, with `$` need a token.
+/// Grants what it holds; channels that begin with `no` are refused, with `?` unknown, with `$` need a token, with
+/// `ask` the application decides, with `feed` it provides the publications.
 #[derive(Default)]
 pub(super) struct Rules {
     pub(super) grant: Grant,
@@ -23,6 +24,8 @@ impl Policy for Rules {
             Some('?') => Err(ClientErrorCode::UnknownChannel),
             Some('$') if ask.has_token => Ok(SubscribeDecision::NeedsToken),
             Some('$') => Err(ClientErrorCode::PermissionDenied),
+            _ if ask.channel.starts_with("ask") => Ok(SubscribeDecision::AskProxy(Arc::from("asked"))),
+            _ if ask.channel.starts_with("feed") => Ok(SubscribeDecision::AskFeed(Arc::from("fed"), true)),
             _ if ask.channel.starts_with("no") => Err(ClientErrorCode::PermissionDenied),
             _ => Ok(SubscribeDecision::Granted(Box::new(self.grant.clone()))),
         }
@@ -61,11 +64,35 @@ impl Policy for Rules {
         _user: &str,
         subscribed: bool,
         _data: &[u8],
-    ) -> Result<PublishOptions, ClientErrorCode> {
+    ) -> Result<PublishDecision, ClientErrorCode> {
+        if channel.starts_with("ask") {
+            return Ok(PublishDecision::AskProxy(
+                Arc::from("asked"),
+                Box::new(PublishOptions {
+                    history_size: 10,
+                    history_ttl: Duration::from_secs(60),
+                    ..Default::default()
+                }),
+            ));
+        }
+        if channel.starts_with("feed") {
+            return Ok(PublishDecision::IntoFeed);
+        }
         if channel.starts_with("no") || !subscribed {
             return Err(ClientErrorCode::PermissionDenied);
         }
-        Ok(PublishOptions::default())
+        Ok(PublishDecision::Granted(Box::default()))
+    }
+
+    fn sub_refresh_proxy(&self, channel: &str) -> Option<Arc<str>> {
+        channel.starts_with("ask").then(|| Arc::from("sub_refresh"))
+    }
+
+    fn rpc(&self, method: &str) -> Result<Arc<str>, ClientErrorCode> {
+        if method.starts_with("no") {
+            return Err(ClientErrorCode::MethodNotFound);
+        }
+        Ok(Arc::from("rpc"))
     }
 
     fn presence(&self, _channel: &str, _user: &str, subscribed: bool) -> Result<(), ClientErrorCode> {
@@ -112,6 +139,10 @@ pub(super) fn settings() -> Settings {
         disallow_anonymous_tokens: false,
         personal_channel: None,
         rpc_ping: None,
+        concurrency: 0,
+        connect_proxy: false,
+        refresh_proxy: false,
+        emulated_headers: Vec::new(),
         unidirectional_closes: BTreeMap::new(),
     }
 }
@@ -197,6 +228,19 @@ impl Rig {
             other => panic!("no question to answer: {other:?}"),
         };
         self.input(|session, cx| session.on_answer(ticket, answer, cx));
+    }
+
+    /// Answers what the application was asked by the newest effect.
+    pub(super) fn verdict(&mut self, verdict: Verdict) {
+        self.answer(Answer::Application(Ok(Box::new(verdict))));
+    }
+
+    /// What the application was asked by the newest effect.
+    pub(super) fn inquiry(&self) -> &Inquiry {
+        match self.effects.back() {
+            Some(Effect::Ask(_, Question::Application(_, inquiry))) => inquiry,
+            other => panic!("the application is not asked: {other:?}"),
+        }
     }
 
     /// Joins everything that waits to be joined, at `position`.
