@@ -172,7 +172,9 @@ fn configdoc_prints_markdown_of_a_section() {
     let (out, ok) = run(&["configdoc", "-m", "-s", "shutdown", "-l", "1"]);
     let expected = "## `shutdown`\n\nType: `object`\n\nGraceful shutdown.\n\n\
                     ### `shutdown.timeout`\n\nType: `duration`. Default: `30s`. Env: `CENTRIFUGO_SHUTDOWN_TIMEOUT`\n\n\
-                    Time granted to connections before the process ends anyway.\n\n";
+                    Time granted to connections before the process ends anyway.\n\n\
+                    ### `shutdown.drain_rate`\n\nType: `int`. Env: `CENTRIFUGO_SHUTDOWN_DRAIN_RATE`\n\n\
+                    Connections ended per second, more when the time granted would not suffice; zero ends all at once.\n\n";
     assert_eq!((out.as_str(), ok), (expected, true));
 }
 

@@ -82,6 +82,8 @@ pub struct Process {
     config: Value,
     config_path: PathBuf,
     internal: bool,
+    /// Addresses of gRPC listeners of their own.
+    grpc: Vec<String>,
     child: Mutex<Child>,
     log: Arc<Mutex<Log>>,
     allowed: Vec<Regex>,
@@ -130,9 +132,16 @@ impl Process {
         }
         let allowed: Result<Vec<Regex>, _> =
             scenario.allow_log.iter().map(|pattern| Regex::new(pattern)).collect();
+        let fragment = scenario.config.to_string();
+        let grpc = ["grpc_port", "uni_grpc_port"]
+            .into_iter()
+            .filter(|name| fragment.contains(&format!("${{{name}}}")))
+            .map(|name| format!("127.0.0.1:{}", variables[name]))
+            .collect();
         Ok(Self {
             variables,
-            internal: scenario.config.to_string().contains("${internal_port}"),
+            internal: fragment.contains("${internal_port}"),
+            grpc,
             config,
             config_path,
             child: Mutex::new(child),
@@ -142,12 +151,13 @@ impl Process {
         })
     }
 
-    /// Waits until every HTTP listener answers.
+    /// Waits until every HTTP listener answers and those of gRPC take connections.
     pub fn wait_ready(&self) -> Result<(), String> {
         let deadline = Instant::now() + START_DEADLINE;
         loop {
-            let ready =
-                probe(&self.address("port")) && (!self.internal || probe(&self.address("internal_port")));
+            let ready = probe(&self.address("port"))
+                && (!self.internal || probe(&self.address("internal_port")))
+                && self.grpc.iter().all(|address| TcpStream::connect(address).is_ok());
             if let Some(status) = self.status() {
                 return Err(format!("server ended with {status} at start:\n{}", self.log_text()));
             }
