@@ -132,15 +132,15 @@ impl Process {
         }
         let allowed: Result<Vec<Regex>, _> =
             scenario.allow_log.iter().map(|pattern| Regex::new(pattern)).collect();
-        let fragment = scenario.config.to_string();
-        let grpc = ["grpc_port", "uni_grpc_port"]
-            .into_iter()
-            .filter(|name| fragment.contains(&format!("${{{name}}}")))
-            .map(|name| format!("127.0.0.1:{}", variables[name]))
+        let grpc = ["grpc_api", "uni_grpc"]
+            .iter()
+            .map(|section| &config[section])
+            .filter(|section| section["enabled"] == true && section["port"].is_u64())
+            .map(|section| format!("127.0.0.1:{}", section["port"]))
             .collect();
         Ok(Self {
             variables,
-            internal: fragment.contains("${internal_port}"),
+            internal: scenario.config.to_string().contains("${internal_port}"),
             grpc,
             config,
             config_path,
