@@ -1,7 +1,7 @@
 //! The only place where rooms are joined: engines, node, reactor, API, endpoints.
 
 use super::callers::Callers;
-use super::endpoints::{Endpoints, FrontPage, Gate, UniEndpoints};
+use super::endpoints::{EmulatedEndpoints, Endpoints, FrontPage, Gate, UniEndpoints};
 use super::engines::{BrokerEngine, ControlPath, EngineError, Engines};
 use super::grpc_transports::UniGrpcPort;
 use super::resolve::{self, NodeNamespaces};
@@ -150,6 +150,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
     let client = &config.client;
     let endpoints = Arc::new(Endpoints {
         reactor: reactor.clone(),
+        node: node.clone(),
         websocket: (!config.websocket.disabled).then(|| route_path(&config.websocket.handler_prefix)),
         grpc_stream: config
             .grpc_stream
@@ -158,6 +159,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
         init: config.init.enabled.then(|| route_path(&config.init.handler_prefix)),
         front_page,
         websocket_options: Options { compression: config.websocket.frames.compression },
+        emulated: EmulatedEndpoints::new(config),
         uni: UniEndpoints::new(config)?,
         origins: OriginPolicy::new(&client.allowed_origins)?,
         user_header: client.user_id_http_header.clone(),

@@ -1,13 +1,16 @@
 //! The endpoints clients connect to, and what is checked before a connection begins.
 
+mod emulated;
 mod uni;
 
+pub use emulated::EmulatedEndpoints;
 pub use uni::UniEndpoints;
 
 use super::callers::Callers;
 use crate::api::{ConnectionEndpoints, Reply};
 use crate::auth::OriginPolicy;
 use crate::net::{Body, Peer};
+use crate::node::Node;
 use crate::observability::{ConnectionLimitReached, Metrics};
 use crate::reactor::Reactor;
 use crate::session::Origin;
@@ -31,6 +34,8 @@ pub type FrontPage = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Endpoints {
     /// Where connections go.
     pub reactor: Arc<Reactor>,
+    /// Where commands of connections go that only receive.
+    pub node: Arc<Node>,
     /// Path of the WebSocket endpoint; none when disabled.
     pub websocket: Option<String>,
     /// The client protocol over gRPC; none when disabled.
@@ -41,6 +46,8 @@ pub struct Endpoints {
     pub front_page: Option<FrontPage>,
     /// How the WebSocket endpoint behaves.
     pub websocket_options: Options,
+    /// Transports whose clients receive over a response and send by separate requests.
+    pub emulated: EmulatedEndpoints,
     /// Transports whose clients only receive.
     pub uni: UniEndpoints,
     /// Pages that may connect.
@@ -63,13 +70,14 @@ impl ConnectionEndpoints for Endpoints {
             ("init", self.init.is_some()),
         ];
         let named = named.into_iter().filter(|(_, here)| *here).map(|(name, _)| name);
-        named.chain(self.uni.names()).collect()
+        named.chain(self.emulated.names()).chain(self.uni.names()).collect()
     }
 
     fn handles(&self, path: &str) -> bool {
         self.websocket.as_deref() == Some(path)
             || self.init.as_deref() == Some(path)
             || (path == "/" && self.front_page.is_some())
+            || self.emulated.at(path).is_some()
             || self.uni.at(path).is_some()
             || (self.grpc_stream.is_some() && path.starts_with(grpc_stream::SERVICE))
     }
@@ -86,12 +94,18 @@ impl ConnectionEndpoints for Endpoints {
         {
             return self.grpc_stream(request, options);
         }
+        let emulated = self.emulated.at(request.uri().path());
+        // The way back of a connection that is there already is no connection.
+        if let Some(endpoint) = emulated.filter(|endpoint| !endpoint.connects()) {
+            return self.emulated(endpoint, request);
+        }
         let response = match self.refuse() {
             Some(refused) => refused,
             None if self.websocket.as_deref() == Some(request.uri().path()) => self.websocket(request),
-            None => match self.uni.at(request.uri().path()) {
-                Some(endpoint) => return self.uni(endpoint, request),
-                None => self.init(&request),
+            None => match (emulated, self.uni.at(request.uri().path())) {
+                (Some(endpoint), _) => return self.emulated(endpoint, request),
+                (None, Some(endpoint)) => return self.uni(endpoint, request),
+                (None, None) => self.init(&request),
             },
         };
         Box::pin(std::future::ready(response))

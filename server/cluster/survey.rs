@@ -18,7 +18,7 @@ impl ReplyCode {
     pub const OK: Self = Self(0);
     /// The node failed.
     pub const INTERNAL: Self = Self(1);
-    /// The question cannot be understood; of emulation, there is no such session.
+    /// The question cannot be understood.
     pub const INVALID: Self = Self(2);
     /// The node does not know the operation.
     pub const UNKNOWN: Self = Self(3);

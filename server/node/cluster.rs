@@ -1,5 +1,6 @@
 //! This node's half of what nodes tell each other.
 
+use super::emulation::EMULATION;
 use super::{
     DisconnectUser, Glob, Node, NodeError, NodeInfo, RefreshUser, SubscribeUser, Target, UnsubscribeUser,
 };
@@ -63,10 +64,11 @@ impl Handler for Node {
     }
 
     fn answer(&self, operation: &str, data: Bytes) -> MaybeReady<Reply> {
-        MaybeReady::ready(match operation {
-            CHANNELS => self.answer_channels(data),
-            _ => Reply::code(ReplyCode::UNKNOWN),
-        })
+        match operation {
+            CHANNELS => MaybeReady::ready(self.answer_channels(data)),
+            EMULATION => self.answer_emulation(data),
+            _ => MaybeReady::ready(Reply::code(ReplyCode::UNKNOWN)),
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a node asks of the connections it holds.
 
+use super::emulation::EmulationError;
 use super::types::{DisconnectUser, RefreshUser, SubscribeUser, UnsubscribeUser};
 use crate::broker::{BrokerError, MaybeReady};
 use crate::cluster::Cluster;
+use bytes::Bytes;
 use gyre_proto::control;
 use std::sync::Arc;
 
@@ -39,6 +41,15 @@ pub trait Connections: Send + Sync + 'static {
     fn disconnect(&self, request: Arc<DisconnectUser>);
     /// Refreshes matching connections.
     fn refresh(&self, request: Arc<RefreshUser>);
+    /// Hands commands to the connection of this node with this session, which only receives by itself, and
+    /// waits until they were handled. Commands in JSON are one JSON string.
+    ///
+    /// # Errors
+    /// `NoSession`, also when the session is that of a connection without emulation; `Malformed`.
+    fn emulate(&self, session: &str, commands: Bytes) -> MaybeReady<Result<(), EmulationError>> {
+        let _ = (session, commands);
+        MaybeReady::ready(Err(EmulationError::NoSession))
+    }
     /// Channels of this node with subscribers, with how many.
     fn channels(&self) -> Vec<(Arc<str>, u32)>;
     /// Totals of this node.
@@ -80,6 +91,10 @@ impl Connections for Everywhere {
     fn refresh(&self, request: Arc<RefreshUser>) {
         self.tell(|command| command.refresh = Some(Box::new((&*request).into())));
         self.local.refresh(request);
+    }
+
+    fn emulate(&self, session: &str, commands: Bytes) -> MaybeReady<Result<(), EmulationError>> {
+        self.local.emulate(session, commands)
     }
 
     fn channels(&self) -> Vec<(Arc<str>, u32)> {

@@ -7,6 +7,7 @@ mod cluster;
 mod connections;
 mod control;
 mod data_format;
+mod emulation;
 mod glob;
 mod namespaces;
 mod publish;
@@ -15,6 +16,7 @@ mod types;
 
 pub use connections::{Connections, Counts, Everywhere};
 pub use data_format::DataFormat;
+pub use emulation::EmulationError;
 pub use glob::{Glob, GlobError};
 pub use namespaces::{ChannelKind, ChannelOptions, Namespaces};
 pub use types::{

@@ -377,3 +377,21 @@ fn channels_of_this_node_are_told_to_others() {
     assert_eq!(now(node.answer("channels", Bytes::from_static(b"\xff"))), Reply::code(ReplyCode::INVALID));
     assert_eq!(now(node.answer("other", Bytes::new())), Reply::code(ReplyCode::UNKNOWN));
 }
+
+#[test]
+fn commands_from_other_nodes_are_answered_by_code() {
+    use crate::cluster::{Handler, Reply, ReplyCode};
+    use gyre_proto::client::EmulationRequest;
+    use prost::Message;
+
+    let (node, _) = node(false);
+    let answer = |data: Vec<u8>| now(node.answer("centrifuge_emulation", data.into()));
+    assert_eq!(answer(vec![7]), Reply::code(ReplyCode(1)));
+    let request = EmulationRequest { session: "unknown".to_owned(), ..Default::default() };
+    assert_eq!(answer(request.encode_to_vec()), Reply::code(ReplyCode(2)));
+    let elsewhere = EmulationRequest { node: "elsewhere".to_owned(), ..request.clone() };
+    let refused = now(node.emulate(elsewhere));
+    assert!(matches!(refused, Err(EmulationError::Survey(_))), "{refused:?}");
+    let here = EmulationRequest { node: node.uid().to_owned(), ..request };
+    assert!(matches!(now(node.emulate(here)), Err(EmulationError::NoSession)));
+}

@@ -75,7 +75,7 @@ fn cost(bytes: &Bytes) -> usize {
 /// What a shard finds at its end.
 pub(super) enum Found {
     /// The peer sent this.
-    Frame(Bytes, Taken),
+    Frame(Bytes, Option<Taken>),
     /// Nothing for now.
     Nothing,
     /// The peer will send nothing more.
@@ -87,9 +87,8 @@ pub(super) enum Found {
 }
 
 /// Dropped when the frame was handled; whoever sent it learns that.
-pub(super) struct Taken(
-    #[expect(dead_code, reason = "dropping it is what counts")] Option<oneshot::Sender<()>>,
-);
+#[derive(Debug)]
+pub(super) struct Taken(#[expect(dead_code, reason = "dropping it is what counts")] oneshot::Sender<()>);
 
 /// Makes the two ends of a connection.
 pub(super) fn pipe(inbox: Arc<Inbox>) -> (Arc<Pipe>, ResponseBody, Input) {
@@ -101,6 +100,11 @@ pub(super) fn pipe(inbox: Arc<Inbox>) -> (Arc<Pipe>, ResponseBody, Input) {
 
 /// The shard's end.
 impl Pipe {
+    /// Another way in for what the peer sends.
+    pub(super) fn input(self: &Arc<Self>) -> Input {
+        Input { pipe: self.clone() }
+    }
+
     pub(super) fn adopt(&self, key: Key) {
         self.state.lock().key = Some(key);
     }
@@ -148,7 +152,7 @@ impl Pipe {
         }
         drop(state);
         self.room.add_permits(frame.cost());
-        Found::Frame(frame.bytes, Taken(frame.taken))
+        Found::Frame(frame.bytes, frame.taken.map(Taken))
     }
 
     /// Says why the connection ends, for a body that tells it in its trailers.

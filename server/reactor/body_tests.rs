@@ -1,11 +1,13 @@
 //! Connections without a socket, over each framing.
 
 use super::rig::{self, Generous, Trusting};
-use super::{BrokenOff, Handshake, Input, Reactor, ResponseBody, Wire, tunnel};
-use crate::broker::{Broker, MemoryBroker, PublishOptions};
-use crate::node::{Connections, DisconnectUser, Target};
+use super::{BrokenOff, Handshake, Input, Reactor, ResponseBody, TokenAuthority, Wire, tunnel};
+use crate::broker::{Broker, MaybeReady, MemoryBroker, PublishOptions};
+use crate::node::{Connections, DisconnectUser, EmulationError, Target};
 use crate::observability::Transport;
 use crate::protocol::Encoding;
+use crate::seams::UnixMillis;
+use crate::session::{AuthError, ConnectClaims, SubscribeClaims};
 use crate::transport::framing::Framing;
 use bytes::Bytes;
 use gyre_proto::client;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 
 /// Longer than anything takes that happens at all.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,10 +35,14 @@ impl Bench {
     }
 
     fn with(change: impl FnOnce(&mut super::Environment)) -> Self {
+        Self::trusting(Arc::new(Trusting), change)
+    }
+
+    fn trusting(tokens: Arc<dyn TokenAuthority>, change: impl FnOnce(&mut super::Environment)) -> Self {
         let runtime = rig::runtime();
         let mut environment = rig::environment(Box::new(Generous));
         change(&mut environment);
-        let (reactor, broker) = rig::reactor(&runtime, environment, Arc::new(Trusting));
+        let (reactor, broker) = rig::reactor(&runtime, environment, tokens);
         Self { runtime, reactor, broker }
     }
 
@@ -179,6 +186,114 @@ fn events_hold_one_message_each() {
         bench.disconnect("ann", 4000);
         let last = "data: {\"push\":{\"disconnect\":{\"code\":4000,\"reason\":\"told to\"}}}\n\n";
         assert_eq!(until(&mut body, last).await, last);
+    });
+}
+
+fn emulated() -> Handshake {
+    let mut handshake = Handshake { early: Some(CONNECT.into()), ..http_stream() };
+    handshake.transport.emulation = true;
+    handshake
+}
+
+/// The session in a connect result.
+fn session(connect: &str) -> String {
+    let reply: serde_json::Value = serde_json::from_str(connect).unwrap();
+    reply["connect"]["session"].as_str().unwrap().to_owned()
+}
+
+/// Commands as a request brings them.
+fn text(commands: &str) -> Bytes {
+    serde_json::to_vec(commands).unwrap().into()
+}
+
+#[test]
+fn commands_find_the_connection_of_their_session() {
+    Bench::new().run(async |bench| {
+        let (mut body, _) = bench.reactor.accept_body(emulated());
+        let session = session(&until(&mut body, "\n").await);
+        let emulate = |session: &str, commands| bench.reactor.emulate(session, commands);
+        emulate(&session, text(SUBSCRIBE)).await.unwrap();
+        assert_eq!(until(&mut body, "\n").await, "{\"id\":2,\"subscribe\":{}}\n");
+        let unknown = uuid::Uuid::nil().to_string();
+        for other in [unknown.as_str(), "", "no session"] {
+            let refused = emulate(other, text(SUBSCRIBE)).await;
+            assert!(matches!(refused, Err(EmulationError::NoSession)), "{other}: {refused:?}");
+        }
+        for data in ["", "{}", SUBSCRIBE, "\"open"] {
+            let refused = emulate(&session, data.into()).await;
+            assert!(matches!(refused, Err(EmulationError::Malformed)), "{data}: {refused:?}");
+        }
+        emulate(&session, text("")).await.unwrap();
+        assert!(until(&mut body, "}}}\n").await.contains("3501"));
+        drop(body);
+        bench.settle(0).await;
+        assert!(matches!(emulate(&session, text(SUBSCRIBE)).await, Err(EmulationError::NoSession)));
+    });
+}
+
+#[test]
+fn nobody_steers_a_connection_that_only_receives() {
+    Bench::new().run(async |bench| {
+        let wire = Wire { unidirectional: true, framing: Framing::Lines, ..Wire::default() };
+        let connect = client::ConnectRequest { token: "ann".to_owned(), ..Default::default() };
+        let handshake =
+            Handshake { connect: Some(Box::new(connect)), ..Handshake::new(Transport::UniHttpStream, wire) };
+        let (mut body, _input) = bench.reactor.accept_body(handshake);
+        let session = session(&until(&mut body, "\n").await);
+        let refused = bench.reactor.emulate(&session, text(SUBSCRIBE)).await;
+        assert!(matches!(refused, Err(EmulationError::NoSession)), "{refused:?}");
+    });
+}
+
+/// Takes its time for the token `slow`.
+struct Slow {
+    asked: Semaphore,
+    answers: Arc<Semaphore>,
+}
+
+impl TokenAuthority for Slow {
+    fn verify_connect(
+        &self,
+        token: String,
+        now: UnixMillis,
+    ) -> MaybeReady<Result<Box<ConnectClaims>, AuthError>> {
+        if token != "slow" {
+            return Trusting.verify_connect(token, now);
+        }
+        self.asked.add_permits(1);
+        let answers = self.answers.clone();
+        MaybeReady::later(async move {
+            answers.acquire().await.unwrap().forget();
+            Err(AuthError::Invalid)
+        })
+    }
+
+    fn verify_subscribe(
+        &self,
+        _: String,
+        _: UnixMillis,
+    ) -> MaybeReady<Result<Box<SubscribeClaims>, AuthError>> {
+        MaybeReady::ready(Err(AuthError::Invalid))
+    }
+}
+
+#[test]
+fn commands_are_handled_when_the_last_of_them_is_answered() {
+    let slow = Arc::new(Slow { asked: Semaphore::new(0), answers: Arc::new(Semaphore::new(0)) });
+    let tokens = slow.clone();
+    Bench::trusting(tokens, |_| {}).run(async |bench| {
+        let (mut body, _) = bench.reactor.accept_body(emulated());
+        let session = session(&until(&mut body, "\n").await);
+        let commands = text(&[SUBSCRIBE, r#"{"id":3,"refresh":{"token":"slow"}}"#].join("\n"));
+        let handled = tokio::spawn(bench.reactor.emulate(&session, commands));
+        slow.asked.acquire().await.unwrap().forget();
+        // The one shard says something after it asked, so it would have said that the commands were handled, too.
+        bench.publish("news", "1").await;
+        until(&mut body, "}}}\n").await;
+        assert!(!handled.is_finished());
+        slow.answers.add_permits(1);
+        handled.await.unwrap().unwrap();
+        assert!(until(&mut body, "}}}\n").await.contains("3500"));
     });
 }
 

@@ -1,6 +1,7 @@
 //! One connection: its link, its session, and what is unfinished in either direction.
 
 use super::application::{Asked, Feeds};
+use super::body::Taken;
 use super::link::Link;
 use super::outbox::Outbox;
 use super::subscribers::{ChannelIndex, Place};
@@ -177,10 +178,20 @@ pub(super) struct Connection {
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// Frames, or what is left of them.
-    pub(super) frames: VecDeque<Vec<u8>>,
+    pub(super) frames: VecDeque<HeldFrame>,
     pub(super) bytes: usize,
+    /// Whoever sent the frame whose last command is being answered waits until it was.
+    pub(super) taken: Option<Taken>,
     /// How the peer ended after them.
     pub(super) end: Option<End>,
+}
+
+/// A frame, or what is left of it, that waits for its session.
+#[derive(Debug)]
+pub(super) struct HeldFrame {
+    pub(super) bytes: Vec<u8>,
+    /// Whoever sent it waits until it was handled.
+    pub(super) taken: Option<Taken>,
 }
 
 /// How a peer ends.
@@ -196,20 +207,20 @@ impl Held {
     /// What a frame takes beside its bytes, so that empty ones are counted too.
     const FRAME_COST: usize = 64;
 
-    pub(super) fn push(&mut self, frame: Vec<u8>) {
-        self.bytes += frame.len() + Self::FRAME_COST;
+    pub(super) fn push(&mut self, frame: HeldFrame) {
+        self.bytes += frame.bytes.len() + Self::FRAME_COST;
         self.frames.push_back(frame);
     }
 
-    /// Puts back what is left of a frame that was taken.
-    pub(super) fn put_back(&mut self, rest: Vec<u8>) {
-        self.bytes += rest.len() + Self::FRAME_COST;
+    /// Puts back what is left of a frame that was popped.
+    pub(super) fn put_back(&mut self, rest: HeldFrame) {
+        self.bytes += rest.bytes.len() + Self::FRAME_COST;
         self.frames.push_front(rest);
     }
 
-    pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn pop(&mut self) -> Option<HeldFrame> {
         let frame = self.frames.pop_front()?;
-        self.bytes -= frame.len() + Self::FRAME_COST;
+        self.bytes -= frame.bytes.len() + Self::FRAME_COST;
         Some(frame)
     }
 }

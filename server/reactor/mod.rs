@@ -33,6 +33,7 @@ mod registry;
 #[cfg(test)]
 mod rig;
 mod run;
+mod sessions;
 mod shard;
 #[cfg(test)]
 mod shed_tests;
@@ -52,15 +53,19 @@ pub use inbox::Answered;
 pub use tunnel::tunnel;
 
 use crate::broker::{BrokerError, ClientInfo, MaybeReady, Publication, Receiver, StreamPosition};
-use crate::node::{Connections, Counts, DisconnectUser, RefreshUser, SubscribeUser, UnsubscribeUser};
+use crate::node::{
+    Connections, Counts, DisconnectUser, EmulationError, RefreshUser, SubscribeUser, UnsubscribeUser,
+};
 use crate::observability::{BrokerMessage, Metrics, Transport};
 use crate::proxy::Events;
 use crate::seams::Clock;
 use crate::session::{Close, Policy, Settings};
+use bytes::Bytes;
 use delivery::{Delivery, Kind};
 use inbox::{Inbox, Message};
 use pressure::Pressure;
 use registry::Registry;
+use sessions::Sessions;
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -129,6 +134,7 @@ pub struct TransportLimits {
 pub(crate) struct Shared {
     registry: Arc<Registry>,
     users: Users,
+    sessions: Sessions,
     backend: Backend,
     clock: Arc<dyn Clock>,
     environment: arc_swap::ArcSwap<Environment>,
@@ -154,6 +160,7 @@ impl Shared {
             registry: Arc::new(Registry::new(shards)),
             gap_checks: tokio::sync::Semaphore::new(GAP_CHECKS),
             users: Users::default(),
+            sessions: Sessions::default(),
             backend,
             clock,
             environment: arc_swap::ArcSwap::from_pointee(environment),
@@ -382,6 +389,13 @@ impl Connections for Reactor {
 
     fn refresh(&self, request: Arc<RefreshUser>) {
         self.tell_all(|| Message::Refresh(request.clone()));
+    }
+
+    fn emulate(&self, session: &str, commands: Bytes) -> MaybeReady<Result<(), EmulationError>> {
+        match self.shared.sessions.find(session) {
+            Some(way) => MaybeReady::later(way.take(commands)),
+            None => MaybeReady::ready(Err(EmulationError::NoSession)),
+        }
     }
 
     fn channels(&self) -> Vec<(Arc<str>, u32)> {

@@ -1,9 +1,10 @@
 //! What happens on links: connections come, bytes arrive, peers go.
 
-use super::body::Found;
-use super::connection::{Connection, End, Handshake, Held, Key, NativePing, Phase, Wire};
+use super::body::{Found, Taken};
+use super::connection::{Connection, End, Handshake, Held, HeldFrame, Key, NativePing, Phase, Wire};
 use super::link::Link;
 use super::outbox::Outbox;
+use super::sessions::WayIn;
 use super::shard::{LINGER, PONG_BACKLOG, READS_PER_TURN, Shard};
 use super::telemetry;
 use crate::protocol;
@@ -43,6 +44,10 @@ impl Shard {
         let Handshake { name, wire, transport, origin, early, connect, disconnect_push, close_frame } =
             handshake;
         let session_id = (transport.unidirectional || transport.emulation).then(random_id);
+        if let (Link::Body(pipe), Some(session), true) = (&link, session_id, transport.emulation) {
+            let way = WayIn { input: pipe.input(), encoding: wire.encoding };
+            self.shared.sessions.enter(session, way);
+        }
         let now = self.now;
         let native_ping = match wire.framing {
             Framing::WebSocket if transport.native_ping => NativePing::instead(settings, now.instant),
@@ -85,7 +90,7 @@ impl Shard {
             self.input(key, |session, cx| session.on_unidirectional_connect(*connect, cx));
         }
         if let Some(early) = early {
-            self.on_chunk(key, early);
+            self.on_chunk(key, early, None);
         }
         // A TLS session may hold bytes already, and a pipe may have been used before it was adopted; no event
         // announces either.
@@ -163,7 +168,7 @@ impl Shard {
             let waiting = connection.session.is_waiting() || connection.held.is_some();
             let Link::Body(pipe) = &connection.link else { return };
             match pipe.take() {
-                Found::Frame(bytes, _taken) => self.on_chunk(key, Vec::from(bytes)),
+                Found::Frame(bytes, taken) => self.on_chunk(key, Vec::from(bytes), taken),
                 Found::Nothing => return,
                 Found::End if connection.phase == Phase::Finishing => return,
                 // The peer still waits for what its commands come to.
@@ -179,10 +184,10 @@ impl Shard {
     }
 
     /// Takes bytes of a stream of WebSocket frames, or one frame of another framing.
-    fn on_chunk(&mut self, key: Key, mut chunk: Vec<u8>) {
+    fn on_chunk(&mut self, key: Key, mut chunk: Vec<u8>, taken: Option<Taken>) {
         match self.connection(key).map(|connection| connection.wire.framing) {
             Some(Framing::WebSocket) => self.on_bytes(key, &mut chunk),
-            Some(_) => drop(self.on_frame(key, &chunk)),
+            Some(_) => drop(self.on_frame(key, &chunk, taken)),
             None => {}
         }
     }
@@ -237,7 +242,7 @@ impl Shard {
                 if connection.phase != Phase::Open {
                     return Flow::Continue;
                 }
-                self.on_frame(key, message)
+                self.on_frame(key, message, None)
             }
             Event::Ping(payload) => {
                 let mut pong = Vec::with_capacity(payload.len() + 2);
@@ -267,16 +272,21 @@ impl Shard {
         }
     }
 
-    pub(super) fn on_frame(&mut self, key: Key, message: &[u8]) -> Flow {
+    /// Takes a frame; whoever sent it may wait until it was handled.
+    fn on_frame(&mut self, key: Key, message: &[u8], taken: Option<Taken>) -> Flow {
         let Some(connection) = self.connection(key) else { return Flow::Stop };
         let wire = connection.wire;
         if wire.unidirectional && wire.framing != Framing::Grpc {
             return self.on_request(key, message);
         }
         if connection.held.is_some() {
-            self.hold_back(key, message);
+            self.hold_back(key, message, taken);
         } else if let Some(rest) = self.run_frame(key, message) {
-            self.hold_back(key, &message[rest..]);
+            self.hold_back(key, &message[rest..], taken);
+        } else if let Some(taken) = taken
+            && let Some(connection) = self.connection(key).filter(|connection| connection.is_busy())
+        {
+            connection.held.get_or_insert_default().taken = Some(taken);
         }
         self.next_frame(key)
     }
@@ -320,7 +330,7 @@ impl Shard {
 
     /// Keeps a frame, or the rest of one, until the session has time for it. A pong that is waited for passes: it
     /// says that the peer is there, which must not depend on who answers its commands.
-    fn hold_back(&mut self, key: Key, message: &[u8]) {
+    fn hold_back(&mut self, key: Key, message: &[u8], taken: Option<Taken>) {
         let Some(connection) = self.connection(key).filter(|connection| connection.phase == Phase::Open)
         else {
             return;
@@ -332,7 +342,7 @@ impl Shard {
             None => message.to_vec(),
         };
         if pong.is_none() || !kept.is_empty() {
-            connection.held.get_or_insert_default().push(kept);
+            connection.held.get_or_insert_default().push(HeldFrame { bytes: kept, taken });
         }
         if let Some(at) = pong {
             self.on_command(key, client::Command::default(), at.len() as u64);
@@ -414,7 +424,7 @@ impl Shard {
             let Some(connection) = self.connection(key) else { return };
             match held.end.filter(|_| held.frames.is_empty()) {
                 Some(end) if !connection.outlives_peer() => return self.on_end(key, end),
-                None if held.frames.is_empty() => {}
+                None if held.frames.is_empty() && held.taken.is_none() => {}
                 _ => connection.held = Some(held),
             }
         }
@@ -431,10 +441,13 @@ impl Shard {
     }
 
     fn run_held(&mut self, key: Key, held: &mut Held) {
-        while let Some(frame) = held.pop() {
-            if let Some(rest) = self.run_frame(key, &frame) {
-                return held.put_back(frame[rest..].to_vec());
+        held.taken = None;
+        while let Some(HeldFrame { bytes, taken }) = held.pop() {
+            if let Some(rest) = self.run_frame(key, &bytes) {
+                return held.put_back(HeldFrame { bytes: bytes[rest..].to_vec(), taken });
             }
+            held.taken =
+                taken.filter(|_| self.connection(key).is_some_and(|connection| connection.is_busy()));
         }
     }
 
@@ -502,6 +515,9 @@ impl Shard {
         }
         let mut connection = self.connections.remove(key.slot as usize);
         self.waiting_bytes -= connection.counted;
+        if let Some(session) = connection.session.emulated_session() {
+            self.shared.sessions.leave(session);
+        }
         if !connection.outbox.is_empty() {
             connection.link.abort();
         }

@@ -238,6 +238,11 @@ impl Session {
         self.cold.as_ref().and_then(|cold| cold.session)
     }
 
+    /// Identifier of the session when commands name it to find their way here.
+    pub fn emulated_session(&self) -> Option<Uuid> {
+        self.session_id().filter(|_| self.transport.emulation)
+    }
+
     /// User the connection authenticated as; empty before that and for anonymous users.
     pub fn user(&self) -> &Arc<str> {
         &self.user

@@ -1,11 +1,16 @@
 //! Responses whose bodies last as long as the connections in them.
 
 use super::framing::Framing;
-use crate::net::Body;
+use crate::net::{Body, BodyError};
+use crate::observability::Transport;
 use crate::protocol::Encoding;
-use crate::reactor::{BrokenOff, ResponseBody, Wire};
+use crate::reactor::{BrokenOff, Handshake, Reactor, ResponseBody, Wire};
+use crate::session::Origin;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap,
+    HeaderName, HeaderValue, PRAGMA,
+};
 use http::{Response, StatusCode, Version};
 use http_body::Frame;
 use std::pin::Pin;
@@ -54,6 +59,58 @@ pub fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
+}
+
+/// Tells a browser that a page may send POST requests; for how many seconds it may remember that.
+pub fn preflight() -> Response<Body> {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("300"));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
+    response
+}
+
+/// The answer to a request whose body did not come.
+pub fn unreadable(error: &BodyError) -> Response<Body> {
+    empty(match error {
+        BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::TimedOut(_) => StatusCode::REQUEST_TIMEOUT,
+        BodyError::Connection(_) => StatusCode::BAD_REQUEST,
+    })
+}
+
+/// How the body of a request is encoded, by the one content type that does not mean JSON.
+pub fn encoding(headers: &HeaderMap) -> Encoding {
+    match headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
+        Some(b"application/octet-stream") => Encoding::Protobuf,
+        _ => Encoding::Json,
+    }
+}
+
+/// Where a connection with emulation comes from.
+#[derive(Debug)]
+pub struct Caller {
+    /// Version of HTTP of the request.
+    pub version: Version,
+    /// What the request says about the user.
+    pub origin: Origin,
+}
+
+/// Opens a connection that begins with `commands` and gets further ones through the emulation endpoint; answers
+/// with it.
+pub fn emulated(
+    name: Transport,
+    wire: Wire,
+    caller: Caller,
+    commands: Bytes,
+    reactor: &Reactor,
+) -> Response<Body> {
+    let mut handshake =
+        Handshake { origin: caller.origin, early: Some(Vec::from(commands)), ..Handshake::new(name, wire) };
+    handshake.transport.emulation = true;
+    // The reactor finds the other end by the session.
+    let (body, _) = reactor.accept_body(handshake);
+    response(caller.version, wire, None, body)
 }
 
 struct StreamedBody {

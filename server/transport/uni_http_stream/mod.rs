@@ -6,7 +6,7 @@ mod refusals;
 
 pub use refusals::{Refusals, UnusableStatus};
 
-use crate::net::{Body, BodyError, read_body};
+use crate::net::{Body, read_body};
 use crate::observability::Transport;
 use crate::protocol;
 use crate::reactor::{Handshake, Reactor, Wire};
@@ -14,7 +14,6 @@ use crate::session::Origin;
 use crate::transport::framing::Framing;
 use crate::transport::streamed::{self, REQUEST_TIMEOUT};
 use gyre_proto::client::ConnectRequest;
-use http::header::{ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
@@ -35,36 +34,18 @@ pub async fn accept(
     reactor: &Reactor,
 ) -> Response<Body> {
     match *request.method() {
-        Method::OPTIONS => return preflight(),
+        Method::OPTIONS => return streamed::preflight(),
         Method::POST => {}
         _ => return streamed::empty(StatusCode::METHOD_NOT_ALLOWED),
     }
     let version = request.version();
     let body = match read_body(request.into_body(), options.max_request_body_size, REQUEST_TIMEOUT).await {
         Ok(body) => body,
-        Err(error) => return unreadable(&error),
+        Err(error) => return streamed::unreadable(&error),
     };
     let Ok(connect) = protocol::connect_request(&body) else { return malformed() };
     let wire = Wire { unidirectional: true, framing: Framing::Lines, ..Wire::default() };
     Opening { name: Transport::UniHttpStream, version, wire, origin, connect }.answer(options, reactor).await
-}
-
-/// Tells a browser that a page may send POST requests; for how many seconds it may remember that.
-fn preflight() -> Response<Body> {
-    let mut response = streamed::empty(StatusCode::NO_CONTENT);
-    let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("300"));
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
-    response
-}
-
-/// The answer to a request whose body did not come.
-pub(super) fn unreadable(error: &BodyError) -> Response<Body> {
-    streamed::empty(match error {
-        BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        BodyError::TimedOut(_) => StatusCode::REQUEST_TIMEOUT,
-        BodyError::Connection(_) => StatusCode::BAD_REQUEST,
-    })
 }
 
 /// The answer to what is no connect request.

@@ -10,7 +10,7 @@ use crate::session::Origin;
 use crate::transport::framing::Framing;
 use crate::transport::query;
 use crate::transport::streamed::{self, REQUEST_TIMEOUT};
-use crate::transport::uni_http_stream::{Opening, Options, malformed, unreadable};
+use crate::transport::uni_http_stream::{Opening, Options, malformed};
 use gyre_proto::client::ConnectRequest;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -34,7 +34,7 @@ pub async fn accept(
         Method::POST => {
             match read_body(request.into_body(), options.max_request_body_size, REQUEST_TIMEOUT).await {
                 Ok(body) => protocol::connect_request(&body),
-                Err(error) => return unreadable(&error),
+                Err(error) => return streamed::unreadable(&error),
             }
         }
         _ => return streamed::empty(StatusCode::METHOD_NOT_ALLOWED),
