@@ -20,6 +20,8 @@ const HEALTH_INTERVAL: Duration = Duration::from_millis(20);
 pub const PLAIN: &str = "plain";
 /// Channels with history, recovery and positioning.
 pub const STREAM: &str = "stream";
+/// Channels whose subscribers may have deltas, which all publications are made into.
+pub const DELTA: &str = "delta";
 
 /// A named server binary.
 #[derive(Clone, Debug)]
@@ -52,18 +54,19 @@ pub struct Running {
 impl Arm {
     /// Starts the server on free loopback ports and waits until it is healthy.
     ///
-    /// `overrides` is merged over the built-in configuration, key by key.
-    pub fn start(&self, protocol: Protocol, overrides: &Value) -> Result<Running> {
-        let [port, grpc_port] = free_ports()?;
+    /// The layers of `settings` are merged over the built-in configuration one after the other, key by key.
+    pub fn start(&self, protocol: Protocol, ports: Ports, settings: &[&Value]) -> Result<Running> {
         let directory = tempfile::tempdir().context("create a directory for the configuration")?;
-        let mut config = configuration(port, grpc_port);
-        merge(&mut config, overrides);
+        let mut config = configuration(ports);
+        for layer in settings {
+            merge(&mut config, layer);
+        }
         let path = directory.path().join("config.json");
         fs::write(&path, serde_json::to_vec_pretty(&config)?)
             .with_context(|| format!("write {}", path.display()))?;
         let log = directory.path().join("server.log");
         let output = File::create(&log)?;
-        let child = Command::new(&self.binary)
+        let child = Command::new(self.program()?)
             .arg("-c")
             .arg(&path)
             .current_dir(directory.path())
@@ -73,17 +76,27 @@ impl Arm {
             .spawn()
             .with_context(|| format!("start {}", self.binary.display()))?;
         let target = Target {
-            websocket: Endpoint::loopback(port, "/connection/websocket"),
-            http: Endpoint::loopback(port, "/api"),
-            grpc: SocketAddr::from(([127, 0, 0, 1], grpc_port)),
+            websocket: Endpoint::loopback(ports.http, "/connection/websocket"),
+            http: Endpoint::loopback(ports.http, "/api"),
+            grpc: SocketAddr::from(([127, 0, 0, 1], ports.grpc)),
+            uni_grpc: SocketAddr::from(([127, 0, 0, 1], ports.uni_grpc)),
             api_key: API_KEY.to_owned(),
             token_secret: TOKEN_SECRET.to_owned(),
             protocol,
             pid: Some(child.id()),
         };
         let mut running = Running { child, target, log, _directory: directory };
-        running.wait_until_healthy().with_context(|| format!("server {:?}", self.name))?;
+        let streams = config.pointer("/uni_grpc/enabled") == Some(&Value::Bool(true));
+        running.wait_until_healthy(streams).with_context(|| format!("server {:?}", self.name))?;
         Ok(running)
+    }
+
+    /// Names the binary so that it is found from any directory; a name without a slash is looked for in `PATH`.
+    fn program(&self) -> Result<PathBuf> {
+        if self.binary.components().count() < 2 {
+            return Ok(self.binary.clone());
+        }
+        fs::canonicalize(&self.binary).with_context(|| format!("find {}", self.binary.display()))
     }
 }
 
@@ -103,13 +116,18 @@ impl Running {
         String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]).into_owned()
     }
 
-    fn wait_until_healthy(&mut self) -> Result<()> {
+    /// Waits for the port of unidirectional gRPC, too, if `streams`.
+    fn wait_until_healthy(&mut self, streams: bool) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
                 bail!("ended at start with {status}: {}", self.log_tail());
             }
-            if is_healthy(self.target.http.address) && TcpStream::connect(self.target.grpc).is_ok() {
+            let listens = |address: SocketAddr| TcpStream::connect(address).is_ok();
+            if is_healthy(self.target.http.address)
+                && listens(self.target.grpc)
+                && (!streams || listens(self.target.uni_grpc))
+            {
                 return Ok(());
             }
             std::thread::sleep(HEALTH_INTERVAL);
@@ -140,12 +158,32 @@ fn is_healthy(address: SocketAddr) -> bool {
     ask().unwrap_or(false)
 }
 
-fn free_ports() -> Result<[u16; 2]> {
-    let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-    Ok([listeners[0].local_addr()?.port(), listeners[1].local_addr()?.port()])
+/// Loopback ports of a server to be started.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    pub http: u16,
+    pub grpc: u16,
+    /// Only listened on when a scenario switches unidirectional gRPC on.
+    pub uni_grpc: u16,
 }
 
-fn configuration(port: u16, grpc_port: u16) -> Value {
+impl Ports {
+    /// Finds ports nobody listens on.
+    pub fn free() -> Result<Self> {
+        // All held at the same time, so that they differ.
+        let bind = || TcpListener::bind("127.0.0.1:0");
+        let (http, grpc, uni_grpc) = (bind()?, bind()?, bind()?);
+        let port = |listener: &TcpListener| anyhow::Ok(listener.local_addr()?.port());
+        Ok(Self { http: port(&http)?, grpc: port(&grpc)?, uni_grpc: port(&uni_grpc)? })
+    }
+}
+
+/// Finds a port nobody listens on.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn configuration(ports: Ports) -> Value {
     let namespace = |name: &str, more: Value| {
         let mut options = json!({
             "name": name,
@@ -156,7 +194,7 @@ fn configuration(port: u16, grpc_port: u16) -> Value {
         options
     };
     json!({
-        "http_server": { "address": "127.0.0.1", "port": port },
+        "http_server": { "address": "127.0.0.1", "port": ports.http },
         "log": { "level": "error" },
         "health": { "enabled": true },
         "client": {
@@ -164,7 +202,7 @@ fn configuration(port: u16, grpc_port: u16) -> Value {
             "allowed_origins": ["*"],
         },
         "http_api": { "key": API_KEY },
-        "grpc_api": { "enabled": true, "address": "127.0.0.1", "port": grpc_port, "key": API_KEY },
+        "grpc_api": { "enabled": true, "address": "127.0.0.1", "port": ports.grpc, "key": API_KEY },
         "channel": {
             "namespaces": [
                 namespace(PLAIN, json!({})),
@@ -173,6 +211,13 @@ fn configuration(port: u16, grpc_port: u16) -> Value {
                     "history_ttl": "600s",
                     "force_recovery": true,
                     "force_positioning": true,
+                })),
+                namespace(DELTA, json!({
+                    "history_size": 10,
+                    "history_ttl": "600s",
+                    "force_positioning": true,
+                    "allowed_delta_types": ["fossil"],
+                    "delta_publish": true,
                 })),
             ],
         },
@@ -207,5 +252,14 @@ mod tests {
         assert_eq!("ref=/bin/x".parse::<Arm>().expect("valid").name, "ref");
         assert!("/bin/x".parse::<Arm>().is_err());
         assert!("=x".parse::<Arm>().is_err());
+    }
+
+    #[test]
+    fn a_binary_is_found_from_any_directory() {
+        let program = |binary: &str| Arm { name: "a".into(), binary: binary.into() }.program();
+        assert!(program("src/arm.rs").expect("there").is_absolute());
+        assert_eq!(program("centrifugo").expect("left to PATH"), PathBuf::from("centrifugo"));
+        let error = program("nowhere/gyre").expect_err("not there");
+        assert!(format!("{error:#}").contains("nowhere/gyre"), "{error:#}");
     }
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::arm::Arm;
+use crate::engine::Engine;
 use crate::scenario::{self, Scenario};
 use crate::wire::Protocol;
 use anyhow::{Result, bail};
@@ -22,6 +23,9 @@ pub struct Options {
     /// gRPC API of the running server: host:port; by default the host and port of --url.
     #[arg(long, value_name = "HOST:PORT", requires = "url")]
     pub grpc: Option<String>,
+    /// Unidirectional gRPC of the running server: host:port; by default the host and port of --url.
+    #[arg(long, value_name = "HOST:PORT", requires = "url")]
+    pub uni_grpc: Option<String>,
     /// API key of the running server.
     #[arg(long, value_name = "KEY", requires = "url", default_value = "bench-api-key")]
     pub api_key: String,
@@ -36,12 +40,17 @@ pub struct Options {
     /// Process id of the running server, to measure CPU and memory on this machine.
     #[arg(long, requires = "url")]
     pub pid: Option<u32>,
-    /// Scenario to run, by name or by the beginning of its name; all by default.
+    /// Scenario to run, by name or by the beginning of its name; by default all that suit the engines, and with --smoke
+    /// all of these that gyre has what it takes for.
     #[arg(long = "scenario", value_name = "NAME")]
     pub scenarios: Vec<String>,
     /// Encoding of the client protocol, where it matters.
     #[arg(long = "protocol", value_enum, default_values = ["json"])]
     pub protocols: Vec<Protocol>,
+    /// Engine of started servers; redis and nats start redis-server and nats-server for each run, and are used by the
+    /// scenarios to which they matter.
+    #[arg(long = "engine", value_enum, default_values = ["memory"], conflicts_with = "url")]
+    pub engines: Vec<Engine>,
     /// Rounds per scenario; each runs every arm once, in alternating order.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
@@ -66,22 +75,28 @@ impl Options {
     /// Returns the chosen scenarios in matrix order.
     ///
     /// # Errors
-    /// When a given name matches none.
+    /// When a given name matches none, or none that suits an engine.
     pub fn chosen(&self) -> Result<Vec<&'static Scenario>> {
         for wanted in &self.scenarios {
             if !scenario::ALL.iter().any(|scenario| scenario.name.starts_with(wanted.as_str())) {
                 bail!("no scenario begins with {wanted:?}; --list shows all");
             }
         }
+        let suits = |scenario: &Scenario| self.engines.iter().any(|engine| scenario.suits(*engine));
         let chosen = |scenario: &&Scenario| {
             // An exact name means that scenario alone, even when others begin with it.
-            self.scenarios.is_empty()
+            self.scenarios.is_empty() && !(self.smoke && scenario.is_ahead())
                 || self.scenarios.iter().any(|wanted| {
                     let exact = scenario::ALL.iter().any(|other| other.name == wanted);
                     if exact { scenario.name == wanted } else { scenario.name.starts_with(wanted.as_str()) }
                 })
         };
-        Ok(scenario::ALL.iter().filter(chosen).collect())
+        let chosen: Vec<_> = scenario::ALL.iter().filter(chosen).filter(|scenario| suits(scenario)).collect();
+        if chosen.is_empty() {
+            let engines: Vec<&str> = self.engines.iter().map(|engine| engine.name()).collect();
+            bail!("none of these scenarios runs with the engine {}", engines.join(" or "));
+        }
+        Ok(chosen)
     }
 }
 
@@ -95,14 +110,37 @@ mod tests {
         Options::command().debug_assert();
     }
 
+    fn chosen(arguments: &[&str]) -> Result<Vec<&'static str>> {
+        let arguments = ["gyre-bench"].iter().chain(arguments);
+        let options = Options::try_parse_from(arguments).expect("valid");
+        Ok(options.chosen()?.iter().map(|scenario| scenario.name).collect())
+    }
+
+    #[test]
+    fn an_engine_runs_the_scenarios_it_has_what_it_takes_for() {
+        let redis = chosen(&["--engine", "redis"]).expect("some");
+        assert!(redis.contains(&"http-publish-history-32") && redis.contains(&"recovery-storm"));
+        assert!(!redis.contains(&"idle"));
+        let nats = chosen(&["--engine", "nats"]).expect("some");
+        assert!(nats.contains(&"http-broadcast-1000") && nats.contains(&"fanout-1x1000"));
+        for history in ["http-publish-history-32", "fanout-positioned-1x1000", "recovery-storm"] {
+            assert!(!nats.contains(&history), "{history}");
+        }
+        assert!(chosen(&["--engine", "nats", "--scenario", "recovery-storm"]).is_err());
+        assert!(chosen(&["--engine", "nats", "--engine", "redis", "--scenario", "recovery-storm"]).is_ok());
+    }
+
+    #[test]
+    fn a_smoke_run_leaves_out_what_gyre_does_not_have_unless_asked_for() {
+        let smoke = chosen(&["--smoke"]).expect("some");
+        assert!(smoke.contains(&"fanout-uni-sse-1x1000") && !smoke.contains(&"rpc-http-32"));
+        assert_eq!(chosen(&["--smoke", "--scenario", "rpc-http-32"]).expect("one"), ["rpc-http-32"]);
+    }
+
     #[test]
     fn a_scenario_is_chosen_by_name_or_beginning() {
-        let chosen = |names: &[&str]| -> Result<Vec<&str>> {
-            let arguments = names.iter().flat_map(|name| ["--scenario", name]);
-            let options =
-                Options::try_parse_from(["gyre-bench"].into_iter().chain(arguments)).expect("valid");
-            Ok(options.chosen()?.iter().map(|scenario| scenario.name).collect())
-        };
+        let chosen =
+            |names: &[&str]| chosen(&names.iter().flat_map(|name| ["--scenario", name]).collect::<Vec<_>>());
         assert_eq!(chosen(&[]).expect("all").len(), scenario::ALL.len());
         assert_eq!(chosen(&["saturated"]).expect("two"), ["saturated-16", "saturated-64"]);
         assert_eq!(chosen(&["http-publish-1"]).expect("one"), ["http-publish-1"]);

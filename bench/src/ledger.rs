@@ -188,6 +188,11 @@ impl Ledger {
         self.channels[channel as usize].published
     }
 
+    /// Whether everyone has got all publications of `channel`.
+    pub fn is_settled(&self, channel: ChannelIndex) -> bool {
+        self.channels[channel as usize].due.is_empty()
+    }
+
     /// Publications that some subscriber has not received yet.
     pub fn outstanding(&self) -> u64 {
         self.outstanding
@@ -272,9 +277,11 @@ mod tests {
         ledger.deliver(Some(channel), &mut one, first, 0);
         ledger.deliver(Some(channel), &mut one, second, 0);
         assert_eq!(ledger.outstanding(), 2);
+        assert!(!ledger.is_settled(channel));
         ledger.deliver(Some(channel), &mut two, first, 0);
         assert_eq!(ledger.outstanding(), 1);
         ledger.deliver(Some(channel), &mut two, second, 0);
         assert_eq!(ledger.outstanding(), 0);
+        assert!(ledger.is_settled(channel));
     }
 }

@@ -1,12 +1,13 @@
 //! Load generator and scenario matrix for servers of the Centrifugo protocol.
 //!
-//! Follows a run from top to bottom: `cli` reads what to compare, `matrix` orders the runs, `arm` starts a server,
-//! `scenario` decides the load, `load` puts it on, `wire` and `ledger` build and check every message, `meter` reads
-//! the cost, `table` prints the comparison.
+//! Follows a run from top to bottom: `cli` reads what to compare, `matrix` orders the runs, `engine` and `arm` start
+//! Redis or NATS and a server, `scenario` decides the load, `load` puts it on, `wire` and `ledger` build and check every
+//! message, `meter` reads the cost, `table` prints the comparison.
 
 mod arm;
 mod cli;
 mod clock;
+mod engine;
 mod ledger;
 mod load;
 mod matrix;

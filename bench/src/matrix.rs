@@ -1,10 +1,11 @@
-//! Orders the runs: every scenario, every round, every arm, alternating which arm goes first (ABBA).
+//! Orders the runs: every scenario with every engine, every round, every arm, alternating which arm goes first (ABBA).
 
-use crate::arm::Arm;
+use crate::arm::{Arm, Ports};
 use crate::cli::Options;
 use crate::clock::Clock;
+use crate::engine::Engine;
 use crate::load::{raise_file_limit, yardstick};
-use crate::meter::Meter;
+use crate::meter::{Meter, Meters};
 use crate::scenario::{Bench, Better, CPU_PER_DELIVERY, Metric, Report, Scenario};
 use crate::target::{Endpoint, Target, resolve};
 use crate::wire::Protocol;
@@ -95,11 +96,9 @@ pub fn run(options: &Options) -> Result<Results> {
         } else {
             &options.protocols[..1]
         };
-        for &protocol in protocols {
-            let name = match scenario.depends_on_protocol() {
-                true => format!("{} ({})", scenario.name, protocol.name()),
-                false => scenario.name.to_owned(),
-            };
+        let engines = options.engines.iter().copied().filter(|engine| scenario.suits(*engine));
+        for (engine, &protocol) in engines.flat_map(|engine| protocols.iter().map(move |one| (engine, one))) {
+            let name = label(scenario, engine, protocol);
             let mut runs = Vec::new();
             let mut kernel = None;
             for round in 0..rounds {
@@ -115,7 +114,7 @@ pub fn run(options: &Options) -> Result<Results> {
                 for source in order {
                     serial += 1;
                     eprintln!("{name}: round {} of {rounds}, {}", round + 1, source.name());
-                    let bench = BenchSettings { options, protocol, file_limit, serial };
+                    let bench = BenchSettings { options, engine, protocol, file_limit, serial };
                     let outcome = bench.run(scenario, source, &overrides);
                     runs.push(Run { arm: source.name().to_owned(), round, kernel_send_us: None, outcome });
                 }
@@ -133,6 +132,17 @@ pub fn run(options: &Options) -> Result<Results> {
     Ok(results)
 }
 
+/// Names a scenario with what it was run with: the encoding where it matters, the engine when it is not memory.
+fn label(scenario: &Scenario, engine: Engine, protocol: Protocol) -> String {
+    let protocol = scenario.depends_on_protocol().then(|| protocol.name());
+    let engine = (engine != Engine::Memory).then(|| engine.name());
+    let circumstances: Vec<&str> = protocol.into_iter().chain(engine).collect();
+    match circumstances.as_slice() {
+        [] => scenario.name.to_owned(),
+        all => format!("{} ({})", scenario.name, all.join(", ")),
+    }
+}
+
 fn sources(options: &Options) -> Result<Vec<Source<'_>>> {
     if let Some(url) = &options.url {
         let websocket = Endpoint::parse(url, "ws", "/connection/websocket")?;
@@ -144,10 +154,15 @@ fn sources(options: &Options) -> Result<Vec<Source<'_>>> {
             Some(grpc) => resolve(grpc)?,
             None => websocket.address,
         };
+        let uni_grpc = match &options.uni_grpc {
+            Some(uni_grpc) => resolve(uni_grpc)?,
+            None => websocket.address,
+        };
         return Ok(vec![Source::Running(Box::new(Target {
             websocket,
             http,
             grpc,
+            uni_grpc,
             api_key: options.api_key.clone(),
             token_secret: options.token_secret.clone(),
             protocol: Protocol::Json,
@@ -182,6 +197,7 @@ fn yardstick_for(scenario: &Scenario, options: &Options) -> Result<Option<f64>> 
 
 struct BenchSettings<'a> {
     options: &'a Options,
+    engine: Engine,
     protocol: Protocol,
     file_limit: usize,
     serial: u32,
@@ -191,15 +207,11 @@ impl BenchSettings<'_> {
     fn run(&self, scenario: &Scenario, source: &Source<'_>, overrides: &Value) -> Outcome {
         let outcome = match source {
             Source::Running(target) => {
-                self.measure(scenario, Target { protocol: self.protocol, ..target.as_ref().clone() })
+                let target = Target { protocol: self.protocol, ..target.as_ref().clone() };
+                let meters = Meters { server: target.pid.map(Meter::new), ..Meters::default() };
+                self.measure(scenario, target, meters)
             }
-            Source::Start(arm) => arm.start(self.protocol, overrides).and_then(|mut running| {
-                let outcome = self.measure(scenario, running.target().clone());
-                if !running.is_alive() {
-                    bail!("the server ended during the run: {}", running.log_tail());
-                }
-                outcome.with_context(|| format!("server log: {:?}", running.log_tail()))
-            }),
+            Source::Start(arm) => self.start_and_measure(scenario, arm, overrides),
         };
         let outcome = match outcome {
             Ok(report) if report.faults.is_clean() => Outcome::Valid(report),
@@ -216,9 +228,29 @@ impl BenchSettings<'_> {
         outcome
     }
 
-    fn measure(&self, scenario: &Scenario, target: Target) -> Result<Report> {
+    /// Starts what the scenario needs, from the application and the engine to the server, and ends it in turn.
+    fn start_and_measure(&self, scenario: &Scenario, arm: &Arm, overrides: &Value) -> Result<Report> {
+        let backend = scenario.backend()?;
+        let engine = self.engine.start()?;
+        let ports = Ports::free()?;
+        let needed = scenario.settings(ports, backend.as_ref());
+        let stores = engine.as_ref().map_or_else(|| json!({}), |engine| engine.settings());
+        let mut running = arm.start(self.protocol, ports, &[&needed, &stores, overrides])?;
+        let meters = Meters {
+            server: running.target().pid.map(Meter::new),
+            engine: engine.as_ref().map(|engine| Meter::new(engine.pid())),
+            backend: backend.as_ref().map(|backend| backend.meter()),
+        };
+        let outcome = self.measure(scenario, running.target().clone(), meters);
+        if !running.is_alive() {
+            bail!("the server ended during the run: {}", running.log_tail());
+        }
+        outcome.with_context(|| format!("server log: {:?}", running.log_tail()))
+    }
+
+    fn measure(&self, scenario: &Scenario, target: Target, meters: Meters) -> Result<Report> {
         scenario.run(&mut Bench {
-            server: target.pid.map(Meter::new),
+            meters,
             target,
             clock: Clock::start(),
             smoke: self.options.smoke,

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use std::collections::HashMap;
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// CPU time and memory of one process on this machine.
@@ -65,12 +66,63 @@ impl Meter {
     }
 }
 
+/// CPU time of one thread of this process.
+#[derive(Clone, Debug)]
+pub struct ThreadMeter {
+    path: PathBuf,
+}
+
+impl ThreadMeter {
+    pub fn of_this_thread() -> Result<Self> {
+        let thread = fs::read_link("/proc/thread-self").context("read /proc/thread-self")?;
+        Ok(Self { path: PathBuf::from("/proc").join(thread).join("schedstat") })
+    }
+
+    pub fn cpu(&self) -> Result<Duration> {
+        let text = fs::read_to_string(&self.path).with_context(|| format!("read {}", self.path.display()))?;
+        let nanoseconds = text.split(' ').next().and_then(|value| value.parse().ok());
+        Ok(Duration::from_nanos(nanoseconds.context("malformed schedstat")?))
+    }
+}
+
+/// What of a run can be measured on this machine.
+#[derive(Default)]
+pub struct Meters {
+    /// The server; `None` when it runs elsewhere.
+    pub server: Option<Meter>,
+    /// Redis or NATS behind the server, if it was started for the run.
+    pub engine: Option<Meter>,
+    /// The application behind the server's proxies, a thread of this process.
+    pub backend: Option<ThreadMeter>,
+}
+
+/// CPU time at one moment.
+#[derive(Clone, Copy)]
+struct Reading {
+    server: Option<Duration>,
+    engine: Option<Duration>,
+    backend: Option<Duration>,
+    /// This process without the backend.
+    generator: Duration,
+    machine: Option<Duration>,
+}
+
+impl Meters {
+    fn read(&mut self) -> Result<Reading> {
+        let backend = self.backend.as_ref().map(ThreadMeter::cpu).transpose()?;
+        Ok(Reading {
+            server: self.server.as_mut().map(Meter::cpu).transpose()?,
+            engine: self.engine.as_mut().map(Meter::cpu).transpose()?,
+            backend,
+            generator: Meter::of_this_process().cpu()?.saturating_sub(backend.unwrap_or_default()),
+            machine: machine_cpu(),
+        })
+    }
+}
+
 /// CPU time of the calling thread.
 pub fn thread_cpu() -> Result<Duration> {
-    let text =
-        fs::read_to_string("/proc/thread-self/schedstat").context("read /proc/thread-self/schedstat")?;
-    let nanoseconds = text.split(' ').next().and_then(|value| value.parse().ok());
-    Ok(Duration::from_nanos(nanoseconds.context("malformed schedstat")?))
+    ThreadMeter::of_this_thread()?.cpu()
 }
 
 /// CPU time all processes of this machine have had, in the kernel's ticks of 10 ms; `None` where it cannot be read.
@@ -94,9 +146,7 @@ fn machine_cpu() -> Option<Duration> {
 /// A measured stretch of a run.
 pub struct Window {
     began: Instant,
-    machine: Option<Duration>,
-    server: Option<Duration>,
-    generator: Duration,
+    before: Reading,
 }
 
 /// What a [`Window`] cost.
@@ -105,45 +155,50 @@ pub struct Usage {
     pub wall: Duration,
     /// `None` when the server runs elsewhere.
     pub server_cpu: Option<Duration>,
+    /// `None` without an engine of its own.
+    pub engine_cpu: Option<Duration>,
+    /// `None` without an application behind the server.
+    pub backend_cpu: Option<Duration>,
     pub generator_cpu: Duration,
     /// Everything else that ran on this machine, including stolen and interrupt time.
     pub other_cpu: Option<Duration>,
 }
 
 impl Usage {
-    /// Cores busy with neither server nor generator; well above zero the host was too noisy to trust latencies.
+    /// Cores busy with none of the above; well above zero the host was too noisy to trust latencies.
     pub fn other_share(&self) -> Option<f64> {
-        Some(self.other_cpu?.as_secs_f64() / self.wall.as_secs_f64())
+        Some(self.cores(self.other_cpu?))
     }
 
     /// Cores the generator kept busy; above 0.9 it may have been the bottleneck.
     pub fn generator_share(&self) -> f64 {
-        self.generator_cpu.as_secs_f64() / self.wall.as_secs_f64()
+        self.cores(self.generator_cpu)
+    }
+
+    /// Cores that `cpu` kept busy.
+    pub fn cores(&self, cpu: Duration) -> f64 {
+        cpu.as_secs_f64() / self.wall.as_secs_f64()
     }
 }
 
 impl Window {
-    pub fn open(server: &mut Option<Meter>) -> Result<Self> {
-        Ok(Self {
-            server: server.as_mut().map(Meter::cpu).transpose()?,
-            generator: Meter::of_this_process().cpu()?,
-            machine: machine_cpu(),
-            began: Instant::now(),
-        })
+    pub fn open(meters: &mut Meters) -> Result<Self> {
+        Ok(Self { before: meters.read()?, began: Instant::now() })
     }
 
-    pub fn close(self, server: &mut Option<Meter>) -> Result<Usage> {
+    pub fn close(self, meters: &mut Meters) -> Result<Usage> {
         let wall = self.began.elapsed();
-        let machine = machine_cpu().zip(self.machine).map(|(after, before)| after.saturating_sub(before));
-        let after = server.as_mut().map(Meter::cpu).transpose()?;
-        let server_cpu = after.zip(self.server).map(|(after, before)| after - before);
-        let generator_cpu = Meter::of_this_process().cpu()?.saturating_sub(self.generator);
-        Ok(Usage {
-            wall,
-            server_cpu,
-            generator_cpu,
-            other_cpu: machine
-                .map(|machine| machine.saturating_sub(generator_cpu + server_cpu.unwrap_or_default())),
-        })
+        let (before, after) = (self.before, meters.read()?);
+        let spent = |after: Option<Duration>, before: Option<Duration>| {
+            after.zip(before).map(|(after, before)| after.saturating_sub(before))
+        };
+        let server_cpu = spent(after.server, before.server);
+        let engine_cpu = spent(after.engine, before.engine);
+        let backend_cpu = spent(after.backend, before.backend);
+        let generator_cpu = after.generator.saturating_sub(before.generator);
+        let known: Duration =
+            [server_cpu, engine_cpu, backend_cpu, Some(generator_cpu)].into_iter().flatten().sum();
+        let other_cpu = spent(after.machine, before.machine).map(|machine| machine.saturating_sub(known));
+        Ok(Usage { wall, server_cpu, engine_cpu, backend_cpu, generator_cpu, other_cpu })
     }
 }

@@ -15,6 +15,8 @@ pub struct Target {
     pub websocket: Endpoint,
     pub http: Endpoint,
     pub grpc: SocketAddr,
+    /// Unidirectional gRPC streams.
+    pub uni_grpc: SocketAddr,
     pub api_key: String,
     pub token_secret: String,
     pub protocol: Protocol,
@@ -63,15 +65,17 @@ pub fn resolve(host: &str) -> Result<SocketAddr> {
 struct Claims<'a> {
     sub: &'a str,
     exp: u64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    channels: &'a [&'a str],
 }
 
 impl Target {
-    /// Signs a connection token for `user`.
-    pub fn token(&self, user: &str) -> Result<String> {
+    /// Signs a connection token for `user` that has the server subscribe the connection to `channels`.
+    pub fn token(&self, user: &str, channels: &[&str]) -> Result<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("clock is before 1970")?.as_secs();
         jsonwebtoken::encode(
             &jsonwebtoken::Header::default(),
-            &Claims { sub: user, exp: now + TOKEN_LIFETIME_SECONDS },
+            &Claims { sub: user, exp: now + TOKEN_LIFETIME_SECONDS, channels },
             &jsonwebtoken::EncodingKey::from_secret(self.token_secret.as_bytes()),
         )
         .context("sign a connection token")

@@ -1,20 +1,55 @@
 //! One simulated client: its socket, how far it has got, and what it has seen.
 
+use super::grpc_stream::GrpcStream;
+use super::transport::Transport;
 use crate::ledger::{ChannelIndex, Cursor};
 use crate::wire::command::Position;
 use anyhow::{Result, bail};
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Read, Write};
+use std::rc::Rc;
 
 /// What a client is to do once connected.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    pub transport: Transport,
     /// Connection token.
     pub token: String,
-    /// Channel to subscribe to, if any.
+    /// Channel whose publications are due to the client, if any.
     pub channel: Option<ChannelIndex>,
-    /// Position to recover from; offsets must equal sequence numbers, as they do in a channel born in this run.
-    pub recover: Option<Position>,
+    pub feed: Feed,
+}
+
+/// How what is due to a client comes to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// It subscribes to the channel.
+    Subscription {
+        /// Position to recover from; offsets must equal sequence numbers, as they do in a channel born in this run.
+        recover: Option<Position>,
+        /// Whether to ask for deltas.
+        delta: bool,
+    },
+    /// The server subscribes it, because its token says so.
+    Grant,
+    /// It gets the answers to its own calls: each counts as a publication in a channel only it listens to.
+    Answers,
+}
+
+impl Feed {
+    /// A subscription from now on.
+    pub const SUBSCRIPTION: Self = Self::Subscription { recover: None, delta: false };
+
+    pub fn recovers_from(&self) -> Option<&Position> {
+        match self {
+            Self::Subscription { recover, .. } => recover.as_ref(),
+            Self::Grant | Self::Answers => None,
+        }
+    }
+
+    pub fn wants_delta(&self) -> bool {
+        matches!(self, Self::Subscription { delta: true, .. })
+    }
 }
 
 /// How far a client has got; phases follow each other in this order.
@@ -29,7 +64,10 @@ pub enum Phase {
 }
 
 pub struct Connection {
-    pub stream: TcpStream,
+    /// Shared with the HTTP/2 connection where there is one.
+    pub stream: Rc<TcpStream>,
+    /// Set once a client of a gRPC stream is connected.
+    pub grpc: Option<Box<GrpcStream>>,
     pub phase: Phase,
     pub plan: Plan,
     pub cursor: Cursor,
@@ -37,8 +75,12 @@ pub struct Connection {
     pub position: Position,
     pub opened_ns: u64,
     pub last_id: u32,
-    /// Start of a frame whose rest has not arrived; empty and unallocated most of the time.
+    /// Start of a frame or chunk whose rest has not arrived; empty and unallocated most of the time.
     pub partial: Vec<u8>,
+    /// Start of a message whose rest is not in this chunk; as `partial`.
+    pub message: Vec<u8>,
+    /// Payload of the last publication, to which the next delta applies; for clients that take deltas.
+    pub base: Option<Vec<u8>>,
     /// Bytes the socket has not taken yet; bounded by what the scenario lets be outstanding.
     pub out: Vec<u8>,
 }
@@ -53,7 +95,8 @@ pub enum Arrival {
 impl Connection {
     pub fn new(stream: TcpStream, plan: Plan, opened_ns: u64) -> Self {
         Self {
-            stream,
+            stream: Rc::new(stream),
+            grpc: None,
             phase: Phase::Connecting,
             plan,
             cursor: Cursor::default(),
@@ -61,6 +104,8 @@ impl Connection {
             opened_ns,
             last_id: 0,
             partial: Vec::new(),
+            message: Vec::new(),
+            base: None,
             out: Vec::new(),
         }
     }
@@ -78,7 +123,7 @@ impl Connection {
     pub fn flush(&mut self) -> Result<()> {
         let mut written = 0;
         while written < self.out.len() {
-            match self.stream.write(&self.out[written..]) {
+            match (&*self.stream).write(&self.out[written..]) {
                 Ok(0) => bail!("socket takes no bytes"),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -92,7 +137,7 @@ impl Connection {
 
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<Arrival> {
         loop {
-            match self.stream.read(buffer) {
+            match (&*self.stream).read(buffer) {
                 Ok(0) => return Ok(Arrival::End),
                 Ok(count) => return Ok(Arrival::Bytes(count)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Arrival::Nothing),

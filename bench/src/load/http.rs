@@ -3,10 +3,12 @@
 use crate::clock::Clock;
 use crate::ledger::new_histogram;
 use crate::target::Target;
+use crate::wire::http1::{Chunk, Head, parse_chunk};
 use anyhow::{Context, Result, bail};
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use std::borrow::Cow;
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
@@ -123,7 +125,7 @@ impl HttpLoad {
                 last_answer = Instant::now();
                 outcome.requests += 1;
                 outcome.latency.saturating_record(self.clock.now_ns() - sent_ns);
-                if answer.status != 200 || !accept(answer.body) {
+                if answer.status != 200 || !accept(&answer.body) {
                     outcome.failed += 1;
                     outcome.first_failure.get_or_insert_with(|| {
                         let start = &answer.body[..answer.body.len().min(200)];
@@ -151,7 +153,7 @@ fn may_send(until: Until, began: Instant, sent: u64) -> bool {
 
 struct Answer<'a> {
     status: u16,
-    body: &'a [u8],
+    body: Cow<'a, [u8]>,
 }
 
 impl HttpConnection {
@@ -199,46 +201,44 @@ impl HttpConnection {
                 Err(error) => return Err(error).context("read an HTTP answer"),
             };
             self.partial.extend_from_slice(&scratch[..count]);
-            if is_complete(&self.partial)? {
-                return Ok(Some(parse(&self.partial)?));
+            // Parsed twice at the end, since a borrow that is returned would last through the loop.
+            if parse(&self.partial)?.is_some() {
+                return parse(&self.partial);
             }
         }
     }
 }
 
-fn is_complete(bytes: &[u8]) -> Result<bool> {
-    let Some(head) = head_end(bytes) else {
-        return Ok(false);
+/// Returns the answer in `bytes`, or `None` while it is incomplete.
+fn parse(bytes: &[u8]) -> Result<Option<Answer<'_>>> {
+    let Some(head) = Head::parse(bytes)? else {
+        return Ok(None);
     };
-    let body = &bytes[head..];
-    match header(&bytes[..head], "content-length") {
-        Some(length) => Ok(body.len() >= length.parse::<usize>().context("bad content-length")?),
-        // Nothing follows an answer before the next request, so the last chunk is at the end.
-        None if header(&bytes[..head], "transfer-encoding").is_some() => Ok(body.ends_with(b"0\r\n\r\n")),
-        None => bail!("HTTP answer with neither content-length nor transfer-encoding"),
+    let body = &bytes[head.bytes.len()..];
+    let body = if head.is_chunked() {
+        dechunk(body)?
+    } else if let Some(length) = head.field("content-length") {
+        let length = length.parse::<usize>().context("bad content-length")?;
+        body.get(..length).map(Cow::Borrowed)
+    } else {
+        bail!("HTTP answer with neither content-length nor chunks");
+    };
+    Ok(body.map(|body| Answer { status: head.status, body }))
+}
+
+/// Joins the chunks of a body, or returns `None` while it has no end.
+fn dechunk(mut bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>> {
+    let mut joined = Vec::new();
+    while let Some(chunk) = parse_chunk(bytes)? {
+        match chunk {
+            Chunk::End { .. } => return Ok(Some(Cow::Owned(joined))),
+            Chunk::Data { data, length } => {
+                joined.extend_from_slice(data);
+                bytes = &bytes[length..];
+            }
+        }
     }
-}
-
-fn parse(bytes: &[u8]) -> Result<Answer<'_>> {
-    let head = head_end(bytes).context("HTTP answer without a head")?;
-    let status = bytes
-        .get(9..12)
-        .and_then(|digits| std::str::from_utf8(digits).ok())
-        .and_then(|digits| digits.parse().ok())
-        .context("malformed HTTP status line")?;
-    Ok(Answer { status, body: &bytes[head..] })
-}
-
-fn head_end(bytes: &[u8]) -> Option<usize> {
-    memchr::memmem::find(bytes, b"\r\n\r\n").map(|end| end + 4)
-}
-
-fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
-    head.split(|&byte| byte == b'\n').find_map(|line| {
-        let (key, value) = line.split_at_checked(name.len())?;
-        let value = value.strip_prefix(b":")?;
-        key.eq_ignore_ascii_case(name.as_bytes()).then(|| std::str::from_utf8(value).ok().map(str::trim))?
-    })
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -249,18 +249,20 @@ mod tests {
     fn an_answer_is_complete_with_its_whole_body() {
         let text =
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 13\r\n\r\n{\"result\":{}}";
-        assert!(is_complete(text).expect("valid"));
-        assert!(!is_complete(&text[..text.len() - 1]).expect("valid so far"));
-        assert!(!is_complete(&text[..20]).expect("valid so far"));
-        let answer = parse(text).expect("valid");
-        assert_eq!((answer.status, answer.body), (200, &b"{\"result\":{}}"[..]));
+        assert!(parse(&text[..text.len() - 1]).expect("valid so far").is_none());
+        assert!(parse(&text[..20]).expect("valid so far").is_none());
+        let answer = parse(text).expect("valid").expect("complete");
+        assert_eq!((answer.status, answer.body.as_ref()), (200, &b"{\"result\":{}}"[..]));
     }
 
     #[test]
     fn a_chunked_answer_ends_with_the_empty_chunk() {
-        let text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
-        assert!(is_complete(text).expect("valid"));
-        assert!(!is_complete(&text[..text.len() - 5]).expect("valid so far"));
-        assert!(is_complete(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+        let text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{0\r\n\r\n}\r\n0\r\n\r\n";
+        let answer = parse(text).expect("valid").expect("complete");
+        assert_eq!(answer.body.as_ref(), b"{0\r\n\r\n}");
+        for cut in 0..text.len() {
+            assert!(parse(&text[..cut]).expect("valid so far").is_none(), "cut {cut}");
+        }
+        assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }
 }

@@ -1,10 +1,15 @@
-//! The three ways of putting load on a server, each on one thread, and the kernel's own price of a send.
+//! The three ways of putting load on a server, each on one thread, the application behind a server's proxies, and the
+//! kernel's own price of a send.
 
+pub mod backend;
 mod connection;
 pub mod grpc;
+mod grpc_stream;
 pub mod http;
+mod reception;
 mod sources;
 pub mod swarm;
+pub mod transport;
 pub mod yardstick;
 
 use anyhow::{Context, Result};

@@ -160,9 +160,9 @@ fn unwatched_stamps() -> impl FnMut() -> Stamp {
 
 fn measure(bench: &mut Bench, mut load: impl FnMut(Until) -> Result<Outcome>) -> Result<(Outcome, Usage)> {
     load(Until::Elapsed(bench.warm_up() / 2))?;
-    let window = Window::open(&mut bench.server)?;
+    let window = Window::open(&mut bench.meters)?;
     let outcome = load(Until::Elapsed(bench.size(Duration::from_secs(3), Duration::from_millis(200))))?;
-    Ok((outcome, window.close(&mut bench.server)?))
+    Ok((outcome, window.close(&mut bench.meters)?))
 }
 
 fn finish(report: &mut Report, outcome: &Outcome, usage: Usage, per_request: u64) {

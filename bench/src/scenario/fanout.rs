@@ -1,12 +1,15 @@
-//! Publications over WebSocket to many subscribers: on a schedule (open loop) and as fast as they are taken.
+//! Publications over WebSocket to many subscribers on any transport: on a schedule (open loop) and as fast as they are
+//! taken.
 
-use super::{Bench, Better, CPU_PER_DELIVERY, PAYLOAD, RAMP, Report};
-use crate::arm::PLAIN;
+use super::{Bench, Better, CPU_PER_DELIVERY, RAMP, Report, SHAPE};
+use crate::arm::{DELTA, PLAIN};
 use crate::clock::Pacer;
 use crate::ledger::{ChannelIndex, new_histogram};
-use crate::load::swarm::{Swarm, Traffic};
+use crate::load::swarm::{ClientPlan, Feed, Swarm, Traffic};
+use crate::load::transport::Transport;
 use crate::meter::{Usage, Window};
-use anyhow::Result;
+use crate::wire::payload::{Filling, Shape};
+use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
 use std::time::{Duration, Instant};
 
@@ -19,15 +22,49 @@ pub struct OpenLoop {
     rate: f64,
     /// Whether each channel's first subscriber publishes, instead of one client that subscribes to nothing.
     subscribers_publish: bool,
+    /// How subscribers connect; who publishes uses an ordinary WebSocket.
+    transport: Transport,
+    payload: Shape,
 }
 
 impl OpenLoop {
     pub const fn one_channel(namespace: &'static str, subscribers: u32, rate: f64) -> Self {
-        Self { namespace, channels: 1, subscribers, rate, subscribers_publish: false }
+        Self {
+            namespace,
+            channels: 1,
+            subscribers,
+            rate,
+            subscribers_publish: false,
+            transport: Transport::PLAIN,
+            payload: SHAPE,
+        }
+    }
+
+    /// The same to subscribers on another transport.
+    pub const fn over(self, transport: Transport) -> Self {
+        Self { transport, ..self }
+    }
+
+    /// The same with payloads of text, `size` bytes each.
+    pub const fn with_text(self, size: usize) -> Self {
+        Self { payload: Shape { size, filling: Filling::Text }, ..self }
+    }
+
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// Whether its channels have history.
+    pub fn needs_history(&self) -> bool {
+        self.namespace != PLAIN
+    }
+
+    fn takes_deltas(&self) -> bool {
+        self.namespace == DELTA
     }
 
     pub const fn small_channels(channels: u32, subscribers: u32, rate: f64) -> Self {
-        Self { namespace: PLAIN, channels, subscribers, rate, subscribers_publish: true }
+        Self { channels, subscribers_publish: true, ..Self::one_channel(PLAIN, subscribers, rate) }
     }
 }
 
@@ -47,14 +84,22 @@ pub fn open_loop(bench: &mut Bench, shape: OpenLoop) -> Result<Report> {
     };
     let (mut swarm, outlets) = assemble(bench, shape)?;
     let sends = |duration: Duration| (shape.rate * duration.as_secs_f64()).ceil() as u64;
-    pace(bench, &mut swarm, &outlets, shape.rate, sends(bench.warm_up()))?;
+    pace(bench, &mut swarm, &outlets, shape, sends(bench.warm_up()))?;
     let measurement = Measurement::open(bench, &mut swarm)?;
-    let lag = pace(bench, &mut swarm, &outlets, shape.rate, sends(bench.measured()))?;
+    let lag = pace(bench, &mut swarm, &outlets, shape, sends(bench.measured()))?;
     let mut report = measurement.close(bench, &swarm)?;
     let lag_p99 = lag.value_at_quantile(0.99) as f64 / 1e3;
     report.add("generator send lag p99", "µs", Better::Neither, lag_p99);
     swarm.finish()?;
     report.verdict(&swarm);
+    // Without them the scenario would measure something else under its name.
+    let traffic = swarm.traffic();
+    if shape.transport == (Transport::WebSocket { deflate: true }) && traffic.compressed == 0 {
+        bail!("the server compressed nothing");
+    }
+    if shape.takes_deltas() && traffic.deltas == 0 {
+        bail!("the server sent no deltas");
+    }
     Ok(report)
 }
 
@@ -79,7 +124,7 @@ fn assemble(bench: &Bench, shape: OpenLoop) -> Result<(Swarm, Vec<Outlet>)> {
         let channel = swarm.ledger_mut().add_channel(bench.channel(shape.namespace, index as usize));
         outlets.push(Outlet { connection: plans.len(), channel });
         for _ in 0..shape.subscribers {
-            plans.push(bench.plan(plans.len(), Some(channel))?);
+            plans.push(subscriber(bench, &swarm, shape, plans.len(), channel)?);
         }
     }
     if !shape.subscribers_publish {
@@ -92,23 +137,42 @@ fn assemble(bench: &Bench, shape: OpenLoop) -> Result<(Swarm, Vec<Outlet>)> {
     Ok((swarm, outlets))
 }
 
+fn subscriber(
+    bench: &Bench,
+    swarm: &Swarm,
+    shape: OpenLoop,
+    user: usize,
+    channel: ChannelIndex,
+) -> Result<ClientPlan> {
+    let mut plan = ClientPlan { transport: shape.transport, ..bench.plan(user, Some(channel))? };
+    if shape.takes_deltas() {
+        plan.feed = Feed::Subscription { recover: None, delta: true };
+    }
+    if !shape.transport.takes_commands() {
+        let granted = [swarm.ledger().channel_name(channel)];
+        plan.token = bench.target.token(&format!("user-{user}"), &granted)?;
+        plan.feed = Feed::Grant;
+    }
+    Ok(plan)
+}
+
 /// Returns how late the generator itself was; its lag is part of the latencies it reports.
 fn pace(
     bench: &Bench,
     swarm: &mut Swarm,
     outlets: &[Outlet],
-    rate: f64,
+    shape: OpenLoop,
     total: u64,
 ) -> Result<Histogram<u64>> {
     let mut lag = new_histogram();
-    let mut pacer = Pacer::new(bench.clock.now_ns(), rate, total);
+    let mut pacer = Pacer::new(bench.clock.now_ns(), shape.rate, total);
     let mut outlet = outlets.iter().cycle();
     let mut armed_for = None;
     while let Some(next_ns) = pacer.next_ns() {
         let mut now_ns = bench.clock.now_ns();
         while let Some(intended_ns) = pacer.due(now_ns) {
             if let Some(&Outlet { connection, channel }) = outlet.next() {
-                swarm.publish(connection, channel, intended_ns, PAYLOAD);
+                swarm.publish(connection, channel, intended_ns, shape.payload);
             }
             lag.saturating_record(now_ns - intended_ns);
             now_ns = bench.clock.now_ns();
@@ -134,7 +198,7 @@ fn flood(
     let began = Instant::now();
     while began.elapsed() < duration {
         while swarm.ledger().outstanding() < outstanding {
-            swarm.publish(outlet.connection, outlet.channel, bench.clock.now_ns(), PAYLOAD);
+            swarm.publish(outlet.connection, outlet.channel, bench.clock.now_ns(), SHAPE);
         }
         swarm.turn(Duration::from_millis(100))?;
     }
@@ -154,12 +218,12 @@ impl Measurement {
         Ok(Self {
             delivered: swarm.ledger().delivered(),
             traffic: swarm.traffic(),
-            window: Window::open(&mut bench.server)?,
+            window: Window::open(&mut bench.meters)?,
         })
     }
 
     fn close(self, bench: &mut Bench, swarm: &Swarm) -> Result<Report> {
-        let usage: Usage = self.window.close(&mut bench.server)?;
+        let usage: Usage = self.window.close(&mut bench.meters)?;
         let delivered = swarm.ledger().delivered() - self.delivered;
         let traffic = swarm.traffic();
         let frames = (traffic.frames - self.traffic.frames).max(1) as f64;
@@ -170,6 +234,8 @@ impl Measurement {
         report.latency(swarm.ledger().latency());
         report.add("publications per frame", "", Better::Neither, delivered as f64 / frames);
         report.add("frames per read", "", Better::Neither, frames / reads);
+        let bytes = (traffic.bytes - self.traffic.bytes) as f64;
+        report.add("bytes per delivery", "", Better::Neither, bytes / delivered.max(1) as f64);
         Ok(report)
     }
 }

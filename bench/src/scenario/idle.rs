@@ -18,7 +18,7 @@ const SPARE_FILES: usize = 200;
 pub fn idle(bench: &mut Bench) -> Result<Report> {
     let wanted = bench.size(bench.idle_connections, 100);
     let count = wanted.min(bench.file_limit.saturating_sub(SPARE_FILES));
-    let Some(server) = &bench.server else {
+    let Some(server) = &bench.meters.server else {
         bail!("the idle scenario reads the server's memory and needs its process id (--pid)");
     };
     let before = server.memory()?;
@@ -34,10 +34,10 @@ pub fn idle(bench: &mut Bench) -> Result<Report> {
     // The server may still be tidying up after the ramp; that is no idle cost.
     let quiet = settle / 10;
     wait(&mut swarm, began, quiet)?;
-    let window = Window::open(&mut bench.server)?;
+    let window = Window::open(&mut bench.meters)?;
     wait(&mut swarm, began, settle)?;
-    let usage = window.close(&mut bench.server)?;
-    let after = bench.server.as_ref().context("the server's process is gone")?.memory()?;
+    let usage = window.close(&mut bench.meters)?;
+    let after = bench.meters.server.as_ref().context("the server's process is gone")?.memory()?;
     swarm.finish()?;
 
     let mut report = Report::default();

@@ -5,20 +5,33 @@
 mod api;
 mod fanout;
 mod idle;
+mod proxy;
 mod storm;
 
-use crate::arm::{PLAIN, STREAM};
+use crate::arm::{DELTA, PLAIN, Ports, STREAM};
 use crate::clock::Clock;
+use crate::engine::Engine;
 use crate::ledger::Faults;
-use crate::load::swarm::{ClientPlan, Swarm};
-use crate::meter::{Meter, Usage};
+use crate::load::backend::Backend;
+use crate::load::swarm::{ClientPlan, Feed, Swarm};
+use crate::load::transport::Transport;
+use crate::meter::{Meters, Usage};
 use crate::target::Target;
+use crate::wire::payload::{Filling, Shape};
 use anyhow::Result;
 use hdrhistogram::Histogram;
+use proxy::Way;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Bytes of JSON payload in each publication.
 const PAYLOAD: usize = 100;
+/// The usual payload.
+const SHAPE: Shape = Shape { size: PAYLOAD, filling: Filling::Plain };
+/// Bytes of a state that changes a little with each publication.
+const STATE: usize = 2048;
+/// One channel with 1000 subscribers and 50 publications/s, which other scenarios vary.
+const FANOUT: fanout::OpenLoop = fanout::OpenLoop::one_channel(PLAIN, 1000, 50.0);
 /// Clients opened at the same time when the opening itself is not measured.
 const RAMP: usize = 16;
 
@@ -39,6 +52,7 @@ enum Kind {
     HttpBatch { commands: usize },
     HttpBroadcast { channels: usize },
     GrpcPublish { connections: usize, streams: usize },
+    Rpc { connections: usize, way: Way },
 }
 
 /// Every scenario, in the order in which they run.
@@ -46,7 +60,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "fanout-1x1000",
         about: "1 channel, 1000 subscribers, 50 publications/s, open loop",
-        kind: Kind::OpenLoop(fanout::OpenLoop::one_channel(PLAIN, 1000, 50.0)),
+        kind: Kind::OpenLoop(FANOUT),
     },
     Scenario {
         name: "fanout-1x5000",
@@ -62,6 +76,41 @@ pub const ALL: &[Scenario] = &[
         name: "fanout-1x200",
         about: "1 channel, 200 subscribers, 100 publications/s, open loop",
         kind: Kind::OpenLoop(fanout::OpenLoop::one_channel(PLAIN, 200, 100.0)),
+    },
+    Scenario {
+        name: "fanout-deflate-1x1000",
+        about: "as fanout-1x1000 with text that is compressed for each message",
+        kind: Kind::OpenLoop(FANOUT.with_text(PAYLOAD).over(Transport::WebSocket { deflate: true })),
+    },
+    Scenario {
+        name: "fanout-delta-1x1000",
+        about: "as fanout-1x1000 with a state of 2 KiB sent as Fossil deltas",
+        kind: Kind::OpenLoop(fanout::OpenLoop::one_channel(DELTA, 1000, 50.0).with_text(STATE)),
+    },
+    Scenario {
+        name: "fanout-http-stream-1x1000",
+        about: "as fanout-1x1000 to subscribers on http_stream",
+        kind: Kind::OpenLoop(FANOUT.over(Transport::HttpStream)),
+    },
+    Scenario {
+        name: "fanout-sse-1x1000",
+        about: "as fanout-1x1000 to subscribers on sse",
+        kind: Kind::OpenLoop(FANOUT.over(Transport::Sse)),
+    },
+    Scenario {
+        name: "fanout-uni-http-stream-1x1000",
+        about: "as fanout-1x1000 to subscribers on uni_http_stream",
+        kind: Kind::OpenLoop(FANOUT.over(Transport::UniHttpStream)),
+    },
+    Scenario {
+        name: "fanout-uni-sse-1x1000",
+        about: "as fanout-1x1000 to subscribers on uni_sse",
+        kind: Kind::OpenLoop(FANOUT.over(Transport::UniSse)),
+    },
+    Scenario {
+        name: "fanout-uni-grpc-1x1000",
+        about: "as fanout-1x1000 to subscribers on uni_grpc, each with a connection of its own",
+        kind: Kind::OpenLoop(FANOUT.over(Transport::UniGrpc)),
     },
     Scenario {
         name: "saturated-16",
@@ -138,18 +187,113 @@ pub const ALL: &[Scenario] = &[
         about: "gRPC unary publish, 4 connections with 32 streams each",
         kind: Kind::GrpcPublish { connections: 4, streams: 32 },
     },
+    Scenario {
+        name: "rpc-http-32",
+        about: "calls answered by an application over an HTTP proxy, 1 outstanding on each of 32 connections",
+        kind: Kind::Rpc { connections: 32, way: Way::Http },
+    },
+    Scenario {
+        name: "rpc-http-128",
+        about: "calls answered by an application over an HTTP proxy, 1 outstanding on each of 128 connections",
+        kind: Kind::Rpc { connections: 128, way: Way::Http },
+    },
+    Scenario {
+        name: "rpc-grpc-32",
+        about: "calls answered by an application over a gRPC proxy, 1 outstanding on each of 32 connections",
+        kind: Kind::Rpc { connections: 32, way: Way::Grpc },
+    },
+    Scenario {
+        name: "rpc-grpc-128",
+        about: "calls answered by an application over a gRPC proxy, 1 outstanding on each of 128 connections",
+        kind: Kind::Rpc { connections: 128, way: Way::Grpc },
+    },
 ];
 
 impl Scenario {
     /// Whether the encoding of the client protocol matters to the result.
     pub fn depends_on_protocol(&self) -> bool {
-        matches!(
-            self.kind,
-            Kind::OpenLoop(_)
-                | Kind::Saturated { .. }
-                | Kind::ConnectStorm { .. }
-                | Kind::RecoveryStorm { .. }
-        )
+        match &self.kind {
+            Kind::OpenLoop(shape) => shape.transport().has_protocols(),
+            Kind::Saturated { .. }
+            | Kind::ConnectStorm { .. }
+            | Kind::RecoveryStorm { .. }
+            | Kind::Rpc { .. } => true,
+            Kind::Idle
+            | Kind::HttpPublish { .. }
+            | Kind::HttpBatch { .. }
+            | Kind::HttpBroadcast { .. }
+            | Kind::GrpcPublish { .. } => false,
+        }
+    }
+
+    /// Whether the engine matters to the result, and has what the scenario needs.
+    pub fn suits(&self, engine: Engine) -> bool {
+        if engine == Engine::Memory {
+            return true;
+        }
+        match &self.kind {
+            Kind::OpenLoop(_) => {
+                ["fanout-1x1000", "fanout-positioned-1x1000", "small-channels-200x5"].contains(&self.name)
+                    && (engine.keeps_history() || !self.needs_history())
+            }
+            Kind::HttpPublish { connections, .. } => {
+                *connections == 32 && (engine.keeps_history() || !self.needs_history())
+            }
+            Kind::HttpBatch { .. } | Kind::HttpBroadcast { .. } => true,
+            Kind::RecoveryStorm { .. } => engine.keeps_history(),
+            Kind::Saturated { .. }
+            | Kind::Idle
+            | Kind::ConnectStorm { .. }
+            | Kind::GrpcPublish { .. }
+            | Kind::Rpc { .. } => false,
+        }
+    }
+
+    fn needs_history(&self) -> bool {
+        match &self.kind {
+            Kind::OpenLoop(shape) => shape.needs_history(),
+            Kind::HttpPublish { namespace, .. } => *namespace != PLAIN,
+            Kind::RecoveryStorm { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it needs what gyre does not have yet; such a scenario runs without being asked for only where figures
+    /// are wanted.
+    pub fn is_ahead(&self) -> bool {
+        match &self.kind {
+            Kind::OpenLoop(shape) => matches!(shape.transport(), Transport::HttpStream | Transport::Sse),
+            Kind::Rpc { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Starts the application the scenario needs behind the server, if any.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub fn backend(&self) -> Result<Option<Backend>> {
+        matches!(self.kind, Kind::Rpc { .. }).then(Backend::start).transpose()
+    }
+
+    /// Keys that switch on what the scenario needs, and no others: a server may refuse what it does not have.
+    pub fn settings(&self, ports: Ports, backend: Option<&Backend>) -> Value {
+        match &self.kind {
+            Kind::OpenLoop(shape) => transport_settings(shape.transport(), ports),
+            Kind::Rpc { way, .. } => {
+                let scheme = match way {
+                    Way::Http => "http",
+                    Way::Grpc => "grpc",
+                };
+                let Some(backend) = backend else {
+                    return json!({});
+                };
+                let endpoint = format!("{scheme}://{}", backend.address());
+                let options = json!({ "proxy_enabled": true });
+                json!({ "rpc": { "proxy": { "endpoint": endpoint }, "without_namespace": options } })
+            }
+            _ => json!({}),
+        }
     }
 
     /// Whether the scenario's figures are per delivery, so that the price of a bare send is worth knowing.
@@ -176,6 +320,23 @@ impl Scenario {
             Kind::HttpBatch { commands } => api::http_batch(bench, commands),
             Kind::HttpBroadcast { channels } => api::http_broadcast(bench, channels),
             Kind::GrpcPublish { connections, streams } => api::grpc_publish(bench, connections, streams),
+            Kind::Rpc { connections, .. } => proxy::rpc(bench, connections),
+        }
+    }
+}
+
+fn transport_settings(transport: Transport, ports: Ports) -> Value {
+    // A client that cannot send does not answer pings; no run lasts until the first answer is overdue.
+    let patience = json!({ "ping_interval": "300s", "pong_timeout": "240s" });
+    match transport {
+        Transport::WebSocket { deflate: false } => json!({}),
+        Transport::WebSocket { deflate: true } => json!({ "websocket": { "compression": true } }),
+        Transport::HttpStream => json!({ "http_stream": { "enabled": true }, "client": patience }),
+        Transport::Sse => json!({ "sse": { "enabled": true }, "client": patience }),
+        Transport::UniHttpStream => json!({ "uni_http_stream": { "enabled": true } }),
+        Transport::UniSse => json!({ "uni_sse": { "enabled": true } }),
+        Transport::UniGrpc => {
+            json!({ "uni_grpc": { "enabled": true, "address": "127.0.0.1", "port": ports.uni_grpc } })
         }
     }
 }
@@ -183,7 +344,7 @@ impl Scenario {
 /// One run: the server, how to measure it, and how large to be.
 pub struct Bench {
     pub target: Target,
-    pub server: Option<Meter>,
+    pub meters: Meters,
     pub clock: Clock,
     /// Tiny sizes: checks deliveries, measures nothing worth quoting.
     pub smoke: bool,
@@ -214,8 +375,8 @@ impl Bench {
     }
 
     fn plan(&self, user: usize, channel: Option<u32>) -> Result<ClientPlan> {
-        let token = self.target.token(&format!("user-{user}"))?;
-        Ok(ClientPlan { token, channel, recover: None })
+        let token = self.target.token(&format!("user-{user}"), &[])?;
+        Ok(ClientPlan { transport: Transport::PLAIN, token, channel, feed: Feed::SUBSCRIPTION })
     }
 
     fn swarm(&self) -> Result<Swarm> {
@@ -266,11 +427,19 @@ impl Report {
         self.metrics.push(Metric { name, unit, better, value });
     }
 
-    /// Adds the server's CPU time per `count` things called `name`, the server's and the generator's share of a core.
+    /// Adds the server's CPU time per `count` things called `name`, that of what stands behind it, and everybody's share
+    /// of a core.
     fn usage(&mut self, name: &'static str, usage: Usage, count: u64) {
         if let Some(cpu) = usage.server_cpu {
             self.add(name, "µs", Better::Lower, cpu.as_secs_f64() * 1e6 / count.max(1) as f64);
-            self.add("server cores", "", Better::Neither, cpu.as_secs_f64() / usage.wall.as_secs_f64());
+            self.add("server cores", "", Better::Neither, usage.cores(cpu));
+        }
+        if let Some(cpu) = usage.engine_cpu {
+            let each = cpu.as_secs_f64() * 1e6 / count.max(1) as f64;
+            self.add("engine CPU for the same", "µs", Better::Lower, each);
+        }
+        if let Some(cpu) = usage.backend_cpu {
+            self.add("application cores", "", Better::Neither, usage.cores(cpu));
         }
         self.add(GENERATOR_SHARE, "", Better::Neither, usage.generator_share());
         if let Some(share) = usage.other_share() {

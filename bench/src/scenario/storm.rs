@@ -1,8 +1,8 @@
 //! Many clients arriving at once: fresh ones, and returning ones that recover what they missed.
 
-use super::{Bench, Better, PAYLOAD, Report};
+use super::{Bench, Better, Report, SHAPE};
 use crate::arm::{PLAIN, STREAM};
-use crate::load::swarm::{ClientPlan, Swarm};
+use crate::load::swarm::{ClientPlan, Feed, Swarm};
 use crate::meter::{Usage, Window};
 use anyhow::Result;
 
@@ -18,9 +18,9 @@ pub fn connect(bench: &mut Bench, clients: usize, parallel: usize) -> Result<Rep
         let channel = swarm.ledger_mut().add_channel(bench.channel(PLAIN, user));
         plans.push(bench.plan(user, Some(channel))?);
     }
-    let window = Window::open(&mut bench.server)?;
+    let window = Window::open(&mut bench.meters)?;
     swarm.ramp(plans, parallel)?;
-    let usage = window.close(&mut bench.server)?;
+    let usage = window.close(&mut bench.meters)?;
     report(swarm, usage, clients)
 }
 
@@ -32,17 +32,18 @@ pub fn recover(bench: &mut Bench, clients: usize, publications: u64, parallel: u
     let channel = swarm.ledger_mut().add_channel(channel_name.clone());
     swarm.ramp([bench.plan(0, Some(channel))?], 1)?;
     for _ in 0..publications {
-        swarm.publish(0, channel, bench.clock.now_ns(), PAYLOAD);
+        swarm.publish(0, channel, bench.clock.now_ns(), SHAPE);
     }
     swarm.drain()?;
     let position = swarm.position(0).clone();
     let mut plans = Vec::with_capacity(clients);
     for user in 0..clients {
-        plans.push(ClientPlan { recover: Some(position.clone()), ..bench.plan(user, Some(channel))? });
+        let feed = Feed::Subscription { recover: Some(position.clone()), delta: false };
+        plans.push(ClientPlan { feed, ..bench.plan(user, Some(channel))? });
     }
-    let window = Window::open(&mut bench.server)?;
+    let window = Window::open(&mut bench.meters)?;
     swarm.ramp(plans, parallel)?;
-    let usage = window.close(&mut bench.server)?;
+    let usage = window.close(&mut bench.meters)?;
     report(swarm, usage, clients)
 }
 

@@ -1,18 +1,22 @@
-//! What travels between the generator and a server: payload stamps, WebSocket frames, commands and replies.
+//! What travels between the generator and a server: payload stamps, frames, chunks and events, commands and replies.
 //!
 //! Owns bytes only. Knows no socket, no scenario and no clock.
 
 pub mod command;
+pub mod fossil;
+pub mod http1;
+pub mod inflate;
 pub mod payload;
 pub mod reply;
+pub mod stream;
 pub mod websocket;
 
-/// Encoding of the client protocol inside WebSocket frames.
+/// Encoding of the client protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Protocol {
-    /// JSON messages, joined by newlines within a text frame.
+    /// JSON messages, joined by newlines.
     Json,
-    /// Protobuf messages, each prefixed by its length, within a binary frame.
+    /// Protobuf messages, each prefixed by its length.
     Protobuf,
 }
 

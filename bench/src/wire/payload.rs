@@ -19,14 +19,52 @@ pub struct Stamp {
     pub intended_ns: u64,
 }
 
+/// The form of a payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Bytes of JSON, unless the stamp alone is longer.
+    pub size: usize,
+    pub filling: Filling,
+}
+
+/// What stands in a payload besides its stamp.
+#[derive(Clone, Copy, Debug)]
+pub enum Filling {
+    /// One letter again and again.
+    Plain,
+    /// Letters without a pattern, the same in every payload: compresses little by itself, and two publications of it
+    /// differ by their stamps alone.
+    Text,
+}
+
 /// Appends a JSON payload that carries `stamp`, padded to `size` bytes when the stamp itself is shorter.
 pub fn write(stamp: Stamp, size: usize, out: &mut Vec<u8>) {
+    write_shaped(stamp, Shape { size, filling: Filling::Plain }, out);
+}
+
+/// Appends a JSON payload of a given form that carries `stamp`.
+pub fn write_shaped(stamp: Stamp, shape: Shape, out: &mut Vec<u8>) {
     let start = out.len();
     // Writing to a vector cannot fail.
     let _ = write!(out, "{{\"gyre\":[{},{},{}],\"pad\":\"", stamp.channel, stamp.sequence, stamp.intended_ns);
-    let missing = size.saturating_sub(out.len() - start + 2);
-    out.resize(out.len() + missing, b'x');
+    let missing = shape.size.saturating_sub(out.len() - start + 2);
+    match shape.filling {
+        Filling::Plain => out.resize(out.len() + missing, b'x'),
+        Filling::Text => out.extend(letters().take(missing)),
+    }
     out.extend_from_slice(b"\"}");
+}
+
+/// Letters in an order that has no pattern and never changes.
+fn letters() -> impl Iterator<Item = u8> {
+    // The generator of Marsaglia, "Xorshift RNGs", with the triple 13, 7, 17.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        b'a' + (state % 26) as u8
+    })
 }
 
 /// Finds stamps in received bytes.
@@ -77,6 +115,21 @@ mod tests {
         out.extend_from_slice(b"}}}");
         assert_eq!(Scanner::new().find(&out), Some(stamp));
         serde_json::from_slice::<serde_json::Value>(&out).expect("payload is valid JSON");
+    }
+
+    #[test]
+    fn payloads_of_text_differ_by_their_stamps_alone() {
+        let written = |sequence| {
+            let mut out = Vec::new();
+            let stamp = Stamp { channel: 1, sequence, intended_ns: 5 };
+            write_shaped(stamp, Shape { size: 300, filling: Filling::Text }, &mut out);
+            out
+        };
+        let (first, second) = (written(1), written(2));
+        assert_eq!((first.len(), second.len()), (300, 300));
+        assert_eq!(first.iter().zip(&second).filter(|(one, other)| one != other).count(), 1);
+        assert!(memchr::memmem::find(&first, b"xxxx").is_none());
+        serde_json::from_slice::<serde_json::Value>(&first).expect("payload is valid JSON");
     }
 
     #[test]

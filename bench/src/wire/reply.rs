@@ -4,21 +4,45 @@ use super::Protocol;
 use super::command::Position;
 use super::payload::{Scanner, Stamp};
 use anyhow::{Context, Result, bail};
-use gyre_proto::client;
+use gyre_proto::{client, unistream};
 use prost::Message as _;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// How a server speaks to a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Dialect {
+    pub protocol: Protocol,
+    /// Whether messages are bare pushes, as on transports that have no way back.
+    pub unidirectional: bool,
+    /// Whether publications are deltas, or may be.
+    pub delta: bool,
+}
 
 /// One message from the server, reduced to what a load generator acts on.
 #[derive(Debug, PartialEq)]
 pub enum Message {
     /// A publication that carries a stamp.
     Publication(Stamp),
-    /// The server's ping, to be answered by a pong.
+    /// A publication to a subscriber that takes deltas.
+    Patch {
+        data: Vec<u8>,
+        /// Whether `data` changes the publication before; otherwise it is the whole payload.
+        is_delta: bool,
+    },
+    /// The server's ping, to be answered by a pong where there is a way back.
     Ping,
-    Connected,
+    Connected {
+        /// What the server subscribed the connection to.
+        channels: Vec<String>,
+    },
     Subscribed(Subscribed),
     Published,
+    /// The answer to a call, with the stamp it carries.
+    Answered(Option<Stamp>),
     /// An error reply to a command.
     Refused {
         code: u32,
@@ -35,29 +59,31 @@ pub enum Message {
 pub struct Subscribed {
     /// Current end of the channel's stream; empty epoch when the channel has no stream.
     pub position: Position,
+    /// Whether publications will be deltas.
+    pub delta: bool,
     /// Whether everything after the requested position is in `recovered_stamps`.
     pub recovered: bool,
     pub recovered_stamps: Vec<Stamp>,
 }
 
-/// Splits the payload of a frame into messages and hands each to `each`.
+/// Splits the payload of a WebSocket frame into messages and hands each to `each`.
 ///
 /// # Errors
-/// For bytes that are no message of `protocol`, and whatever `each` returns.
+/// For bytes that are no message of the protocol, and whatever `each` returns.
 pub fn decode(
-    protocol: Protocol,
+    dialect: Dialect,
     scanner: &Scanner,
     payload: &[u8],
     mut each: impl FnMut(Message) -> Result<()>,
 ) -> Result<()> {
-    match protocol {
+    match dialect.protocol {
         Protocol::Json => {
             let mut start = 0;
             for end in memchr::memchr_iter(b'\n', payload).chain([payload.len()]) {
                 let message = &payload[start..end];
                 start = end + 1;
                 if !message.is_empty() {
-                    each(json(scanner, message)?)?;
+                    each(decode_one(dialect, scanner, message)?)?;
                 }
             }
         }
@@ -70,38 +96,60 @@ pub fn decode(
                     bail!("message of {length} bytes is cut off at {}", rest.len());
                 };
                 rest = after;
-                each(binary(scanner, message)?)?;
+                each(decode_one(dialect, scanner, message)?)?;
             }
         }
     }
     Ok(())
 }
 
-fn json(scanner: &Scanner, message: &[u8]) -> Result<Message> {
-    if message.starts_with(b"{\"push\":{")
+/// Reads one message without what frames it.
+///
+/// # Errors
+/// For bytes that are no message of the protocol.
+pub fn decode_one(dialect: Dialect, scanner: &Scanner, message: &[u8]) -> Result<Message> {
+    // Replies carry an id or an error, so that these can only be pushes; a payload stands in them as it is, unless
+    // deltas made a string of it.
+    let push = match (dialect.protocol, dialect.unidirectional) {
+        (Protocol::Json, false) => message.starts_with(b"{\"push\":{"),
+        (Protocol::Json, true) => message.starts_with(b"{\"channel\":"),
+        (Protocol::Protobuf, false) => message.first() == Some(&REPLY_PUSH_TAG),
+        (Protocol::Protobuf, true) => message.first() == Some(&PUSH_CHANNEL_TAG),
+    };
+    if push
+        && !dialect.delta
         && let Some(stamp) = scanner.find(message)
     {
         return Ok(Message::Publication(stamp));
     }
+    match (dialect.protocol, dialect.unidirectional) {
+        (Protocol::Json, false) => json_reply(dialect, scanner, message),
+        (Protocol::Json, true) => json_push(dialect, scanner, message),
+        (Protocol::Protobuf, false) => binary_reply(dialect, scanner, message),
+        (Protocol::Protobuf, true) => binary_push(scanner, message),
+    }
+}
+
+/// Field 4 of a reply, length-delimited: a push.
+const REPLY_PUSH_TAG: u8 = 0x22;
+/// Field 2 of a bare push, length-delimited: its channel.
+const PUSH_CHANNEL_TAG: u8 = 0x12;
+
+fn json_reply(dialect: Dialect, scanner: &Scanner, message: &[u8]) -> Result<Message> {
     if message == b"{}" {
         return Ok(Message::Ping);
     }
-    let reply: JsonReply<'_> = serde_json::from_slice(message).with_context(|| {
-        format!("bad message {}", String::from_utf8_lossy(&message[..message.len().min(200)]))
-    })?;
+    let reply: JsonReply<'_> = parse_json(message)?;
     if let Some(Failure { code, message }) = reply.error {
         return Ok(Message::Refused { code, message });
     }
     if let Some(push) = reply.push {
-        return Ok(push_message(
-            push.publication.and_then(|publication| scanner.find(publication.data.get().as_bytes())),
-            push.unsubscribe.is_some(),
-            push.disconnect.is_some(),
-        ));
+        return push.into_message(dialect, scanner);
     }
     if let Some(subscribe) = reply.subscribe {
         return Ok(Message::Subscribed(Subscribed {
             position: Position { epoch: subscribe.epoch, offset: subscribe.offset },
+            delta: subscribe.delta,
             recovered: subscribe.recovered,
             recovered_stamps: subscribe
                 .publications
@@ -110,23 +158,31 @@ fn json(scanner: &Scanner, message: &[u8]) -> Result<Message> {
                 .collect(),
         }));
     }
-    Ok(if reply.connect.is_some() {
-        Message::Connected
+    Ok(if let Some(connect) = reply.connect {
+        connect.into_message()
     } else if reply.publish.is_some() {
         Message::Published
+    } else if let Some(answer) = reply.rpc {
+        Message::Answered(answer.data.and_then(|data| scanner.find(data.get().as_bytes())))
     } else {
         Message::Other
     })
 }
 
-fn binary(scanner: &Scanner, message: &[u8]) -> Result<Message> {
-    // Field 4 of a reply, length-delimited: a push, which carries no id.
-    const PUSH_TAG: u8 = 0x22;
-    if message.first() == Some(&PUSH_TAG)
-        && let Some(stamp) = scanner.find(message)
-    {
-        return Ok(Message::Publication(stamp));
+fn json_push(dialect: Dialect, scanner: &Scanner, message: &[u8]) -> Result<Message> {
+    if message == b"{}" {
+        return Ok(Message::Ping);
     }
+    parse_json::<JsonPush<'_>>(message)?.into_message(dialect, scanner)
+}
+
+fn parse_json<'a, T: Deserialize<'a>>(message: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(message).with_context(|| {
+        format!("bad message {}", String::from_utf8_lossy(&message[..message.len().min(200)]))
+    })
+}
+
+fn binary_reply(dialect: Dialect, scanner: &Scanner, message: &[u8]) -> Result<Message> {
     if message.is_empty() {
         return Ok(Message::Ping);
     }
@@ -135,15 +191,21 @@ fn binary(scanner: &Scanner, message: &[u8]) -> Result<Message> {
         return Ok(Message::Refused { code: error.code, message: error.message });
     }
     if let Some(push) = reply.push {
-        return Ok(push_message(
-            push.r#pub.and_then(|publication| scanner.find(&publication.data)),
-            push.unsubscribe.is_some(),
-            push.disconnect.is_some(),
-        ));
+        return Ok(match push.r#pub {
+            Some(publication) if dialect.delta => {
+                Message::Patch { data: publication.data.into(), is_delta: publication.delta }
+            }
+            publication => push_message(
+                publication.and_then(|publication| scanner.find(&publication.data)),
+                push.unsubscribe.is_some(),
+                push.disconnect.is_some(),
+            ),
+        });
     }
     if let Some(subscribe) = reply.subscribe {
         return Ok(Message::Subscribed(Subscribed {
             position: Position { epoch: subscribe.epoch, offset: subscribe.offset },
+            delta: subscribe.delta,
             recovered: subscribe.recovered,
             recovered_stamps: subscribe
                 .publications
@@ -152,12 +214,29 @@ fn binary(scanner: &Scanner, message: &[u8]) -> Result<Message> {
                 .collect(),
         }));
     }
-    Ok(if reply.connect.is_some() {
-        Message::Connected
+    Ok(if let Some(connect) = reply.connect {
+        Message::Connected { channels: connect.subs.into_keys().collect() }
     } else if reply.publish.is_some() {
         Message::Published
+    } else if let Some(answer) = reply.rpc {
+        Message::Answered(scanner.find(&answer.data))
     } else {
         Message::Other
+    })
+}
+
+fn binary_push(scanner: &Scanner, message: &[u8]) -> Result<Message> {
+    if message.is_empty() {
+        return Ok(Message::Ping);
+    }
+    let push = unistream::Push::decode(message).context("bad protobuf push")?;
+    Ok(match push.connect {
+        Some(connect) => Message::Connected { channels: connect.subs.into_keys().collect() },
+        None => push_message(
+            push.r#pub.and_then(|publication| scanner.find(&publication.data)),
+            push.unsubscribe.is_some(),
+            push.disconnect.is_some(),
+        ),
     })
 }
 
@@ -173,8 +252,10 @@ fn push_message(stamp: Option<Stamp>, unsubscribed: bool, disconnected: bool) ->
 #[derive(Deserialize)]
 struct JsonReply<'a> {
     error: Option<Failure>,
-    connect: Option<serde::de::IgnoredAny>,
-    publish: Option<serde::de::IgnoredAny>,
+    connect: Option<JsonConnected>,
+    publish: Option<IgnoredAny>,
+    #[serde(borrow)]
+    rpc: Option<JsonAnswer<'a>>,
     #[serde(borrow)]
     subscribe: Option<JsonSubscribed<'a>>,
     #[serde(borrow)]
@@ -189,11 +270,31 @@ struct Failure {
 }
 
 #[derive(Deserialize)]
+struct JsonConnected {
+    #[serde(default)]
+    subs: HashMap<String, IgnoredAny>,
+}
+
+impl JsonConnected {
+    fn into_message(self) -> Message {
+        Message::Connected { channels: self.subs.into_keys().collect() }
+    }
+}
+
+#[derive(Deserialize)]
+struct JsonAnswer<'a> {
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
 struct JsonSubscribed<'a> {
     #[serde(default)]
     epoch: String,
     #[serde(default)]
     offset: u64,
+    #[serde(default)]
+    delta: bool,
     #[serde(default)]
     recovered: bool,
     #[serde(default, borrow)]
@@ -202,16 +303,40 @@ struct JsonSubscribed<'a> {
 
 #[derive(Deserialize)]
 struct JsonPush<'a> {
+    connect: Option<JsonConnected>,
     #[serde(rename = "pub", borrow)]
     publication: Option<JsonPublication<'a>>,
-    unsubscribe: Option<serde::de::IgnoredAny>,
-    disconnect: Option<serde::de::IgnoredAny>,
+    unsubscribe: Option<IgnoredAny>,
+    disconnect: Option<IgnoredAny>,
 }
+
+impl JsonPush<'_> {
+    fn into_message(self, dialect: Dialect, scanner: &Scanner) -> Result<Message> {
+        Ok(match (self.connect, self.publication) {
+            (Some(connect), _) => connect.into_message(),
+            (None, Some(publication)) if dialect.delta => {
+                let data: Cow<'_, str> = parse_json::<Text<'_>>(publication.data.get().as_bytes())?.0;
+                Message::Patch { data: data.into_owned().into_bytes(), is_delta: publication.delta }
+            }
+            (None, publication) => push_message(
+                publication.and_then(|publication| scanner.find(publication.data.get().as_bytes())),
+                self.unsubscribe.is_some(),
+                self.disconnect.is_some(),
+            ),
+        })
+    }
+}
+
+/// A payload that stands in JSON as a string.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Deserialize)]
 struct JsonPublication<'a> {
     #[serde(borrow)]
     data: &'a RawValue,
+    #[serde(default)]
+    delta: bool,
 }
 
 #[cfg(test)]
@@ -219,9 +344,13 @@ mod tests {
     use super::super::payload;
     use super::*;
 
+    fn plain(protocol: Protocol) -> Dialect {
+        Dialect { protocol, unidirectional: false, delta: false }
+    }
+
     fn messages(protocol: Protocol, bytes: &[u8]) -> Vec<Message> {
         let mut seen = Vec::new();
-        decode(protocol, &Scanner::new(), bytes, |message| {
+        decode(plain(protocol), &Scanner::new(), bytes, |message| {
             seen.push(message);
             Ok(())
         })
@@ -270,6 +399,7 @@ mod tests {
             messages(Protocol::Json, text.as_bytes()),
             [Message::Subscribed(Subscribed {
                 position: Position { epoch: "xyz".into(), offset: 2 },
+                delta: false,
                 recovered: true,
                 recovered_stamps: vec![stamp(1), stamp(2)],
             })]
@@ -306,6 +436,64 @@ mod tests {
             ]
         );
         bytes.pop();
-        assert!(decode(Protocol::Protobuf, &Scanner::new(), &bytes, |_| Ok(())).is_err());
+        assert!(decode(plain(Protocol::Protobuf), &Scanner::new(), &bytes, |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn bare_pushes_are_read_without_an_envelope() {
+        let json = Dialect { protocol: Protocol::Json, unidirectional: true, delta: false };
+        let read = |text: &str| decode_one(json, &Scanner::new(), text.as_bytes()).expect("valid");
+        let channels = vec!["a:b".to_owned()];
+        assert_eq!(
+            read("{\"connect\":{\"subs\":{\"a:b\":{}}}}"),
+            Message::Connected { channels: channels.clone() }
+        );
+        let publication = format!("{{\"channel\":\"a:b\",\"pub\":{{\"data\":{}}}}}", data(1));
+        assert_eq!(read(&publication), Message::Publication(stamp(1)));
+        let turned = format!("{{\"pub\":{{\"data\":{}}},\"channel\":\"a:b\"}}", data(1));
+        assert_eq!(read(&turned), Message::Publication(stamp(1)));
+        assert_eq!(read("{}"), Message::Ping);
+        assert_eq!(read("{\"disconnect\":{\"code\":1}}"), Message::Ended("disconnected by the server"));
+
+        let binary = Dialect { protocol: Protocol::Protobuf, ..json };
+        let read = |push: unistream::Push| {
+            decode_one(binary, &Scanner::new(), &push.encode_to_vec()).expect("valid")
+        };
+        let subs = [("a:b".to_owned(), unistream::SubscribeResult::default())].into();
+        let connect = unistream::Connect { subs, ..Default::default() };
+        let push = unistream::Push { connect: Some(Box::new(connect)), ..Default::default() };
+        assert_eq!(read(push), Message::Connected { channels });
+        let publication = unistream::Publication { data: data(2).into(), ..Default::default() };
+        let push = unistream::Push {
+            channel: "a:b".into(),
+            r#pub: Some(Box::new(publication)),
+            ..Default::default()
+        };
+        assert_eq!(read(push), Message::Publication(stamp(2)));
+        assert_eq!(read(unistream::Push::default()), Message::Ping);
+    }
+
+    #[test]
+    fn a_subscriber_with_deltas_gets_payloads_as_text() {
+        let dialect = Dialect { delta: true, ..plain(Protocol::Json) };
+        let read = |text: &str| decode_one(dialect, &Scanner::new(), text.as_bytes()).expect("valid");
+        let whole = serde_json::to_string(&data(1)).expect("text");
+        assert_eq!(
+            read(&format!("{{\"push\":{{\"channel\":\"a\",\"pub\":{{\"data\":{whole}}}}}}}")),
+            Message::Patch { data: data(1).into_bytes(), is_delta: false }
+        );
+        assert_eq!(
+            read("{\"push\":{\"channel\":\"a\",\"pub\":{\"data\":\"4\\n4@0,0;\",\"delta\":true}}}"),
+            Message::Patch { data: b"4\n4@0,0;".to_vec(), is_delta: true }
+        );
+    }
+
+    #[test]
+    fn an_answer_to_a_call_carries_its_stamp() {
+        let text = format!("{{\"id\":3,\"rpc\":{{\"data\":{}}}}}\n{{\"id\":4,\"rpc\":{{}}}}", data(3));
+        assert_eq!(
+            messages(Protocol::Json, text.as_bytes()),
+            [Message::Answered(Some(stamp(3))), Message::Answered(None)]
+        );
     }
 }

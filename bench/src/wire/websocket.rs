@@ -22,15 +22,20 @@ const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 /// Longest frame accepted from a server; a recovery reply of 10 000 publications fits.
 const MAX_FRAME: u64 = 16 << 20;
 
-/// Builds the request that opens a WebSocket.
-pub fn upgrade_request(host: &str, path: &str, protocol: Protocol) -> Vec<u8> {
+/// Offers compression of single messages, the one kind whose cost a server can share between connections.
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
+                     client_no_context_takeover\r\n";
+
+/// Builds the request that opens a WebSocket, and offers compression with `deflate`.
+pub fn upgrade_request(host: &str, path: &str, protocol: Protocol, deflate: bool) -> Vec<u8> {
     let subprotocol = match protocol {
         Protocol::Json => "",
         Protocol::Protobuf => "Sec-WebSocket-Protocol: centrifuge-protobuf\r\n",
     };
+    let offer = if deflate { OFFER } else { "" };
     format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{subprotocol}\r\n"
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{subprotocol}{offer}\r\n"
     )
     .into_bytes()
 }
@@ -38,8 +43,9 @@ pub fn upgrade_request(host: &str, path: &str, protocol: Protocol) -> Vec<u8> {
 /// Reads the answer to [`upgrade_request`]; returns its length once it is complete.
 ///
 /// # Errors
-/// When the server refused the upgrade or answered with a wrong accept key.
-pub fn parse_upgrade(bytes: &[u8]) -> Result<Option<usize>> {
+/// When the server refused the upgrade or the compression, answered with a wrong accept key or with an extension that
+/// was not offered.
+pub fn parse_upgrade(bytes: &[u8], deflate: bool) -> Result<Option<usize>> {
     let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
         if bytes.len() > 64 << 10 {
             bail!("upgrade answer has no end within 64 KiB");
@@ -51,21 +57,35 @@ pub fn parse_upgrade(bytes: &[u8]) -> Result<Option<usize>> {
     if status.split(' ').nth(1) != Some("101") {
         bail!("upgrade refused: {status}");
     }
-    let accepted = head.lines().any(|line| {
-        line.split_once(':').is_some_and(|(name, value)| {
-            name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == ACCEPT
-        })
-    });
-    if !accepted {
+    let field = |wanted: &str| {
+        head.lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+            .map(|(_, value)| value.trim())
+    };
+    if field("sec-websocket-accept") != Some(ACCEPT) {
         bail!("upgrade answer lacks the right sec-websocket-accept");
     }
-    Ok(Some(end + 4))
+    match field("sec-websocket-extensions") {
+        None if deflate => bail!("the server did not accept permessage-deflate"),
+        Some(extension) if !deflate || !is_deflate_of_single_messages(extension) => {
+            bail!("the server chose an extension that was not offered: {extension:?}")
+        }
+        _ => Ok(Some(end + 4)),
+    }
+}
+
+fn is_deflate_of_single_messages(extension: &str) -> bool {
+    let mut parts = extension.split(';').map(str::trim);
+    parts.next() == Some("permessage-deflate") && parts.any(|part| part == "server_no_context_takeover")
 }
 
 /// One frame from the server.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
     pub opcode: u8,
+    /// Whether the payload has to be inflated.
+    pub compressed: bool,
     pub payload: &'a [u8],
     /// Bytes the frame occupies, header included.
     pub length: usize,
@@ -74,15 +94,21 @@ pub struct Frame<'a> {
 /// Reads the first frame in `bytes`, or returns `None` while it is incomplete.
 ///
 /// # Errors
-/// For masked, fragmented, compressed or oversized frames, none of which a server may send to this client.
-pub fn parse_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>> {
+/// For masked, fragmented or oversized frames, and for compressed ones without `deflate`, none of which a server may
+/// send to this client.
+pub fn parse_frame(bytes: &[u8], deflate: bool) -> Result<Option<Frame<'_>>> {
+    const FINAL: u8 = 0x80;
+    const COMPRESSED: u8 = 0x40;
+    const RESERVED: u8 = 0x70;
     let [first, second, ..] = *bytes else {
         return Ok(None);
     };
-    if first & 0x70 != 0 {
-        bail!("frame with reserved bits {:#04x}, though no extension was negotiated", first & 0x70);
+    let compressed = first & COMPRESSED != 0;
+    let negotiated = if deflate { COMPRESSED } else { 0 };
+    if first & RESERVED & !negotiated != 0 {
+        bail!("frame with reserved bits {:#04x}, for which no extension was negotiated", first & RESERVED);
     }
-    if first & 0x80 == 0 || first & 0x0f == 0 {
+    if first & FINAL == 0 || first & 0x0f == 0 {
         bail!("fragmented frame from the server");
     }
     if second & 0x80 != 0 {
@@ -103,7 +129,7 @@ pub fn parse_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>> {
         bail!("frame of {payload} bytes exceeds {MAX_FRAME}");
     }
     let length = header + payload as usize;
-    Ok(bytes.get(header..length).map(|payload| Frame { opcode: first & 0x0f, payload, length }))
+    Ok(bytes.get(header..length).map(|payload| Frame { opcode: first & 0x0f, compressed, payload, length }))
 }
 
 /// Appends one masked frame.
@@ -147,7 +173,7 @@ mod tests {
             for cut in [0, 1, 2, 3, 9, bytes.len() - 1] {
                 if cut < bytes.len() {
                     assert_eq!(
-                        parse_frame(&bytes[..cut]).expect("valid so far"),
+                        parse_frame(&bytes[..cut], false).expect("valid so far"),
                         None,
                         "size {size} cut {cut}"
                     );
@@ -155,7 +181,7 @@ mod tests {
             }
             let length = bytes.len();
             bytes.extend_from_slice(b"next");
-            let frame = parse_frame(&bytes).expect("valid").expect("complete");
+            let frame = parse_frame(&bytes, false).expect("valid").expect("complete");
             assert_eq!((frame.opcode, frame.payload.len(), frame.length), (opcode::TEXT, size, length));
         }
     }
@@ -163,17 +189,32 @@ mod tests {
     #[test]
     fn frames_a_server_must_not_send_are_refused() {
         for bytes in [[0xc1, 0], [0x01, 0], [0x80, 0], [0x81, 0x80]] {
-            assert!(parse_frame(&bytes).is_err(), "{bytes:?}");
+            assert!(parse_frame(&bytes, false).is_err(), "{bytes:?}");
         }
-        assert!(parse_frame(&[0x82, 127, 1, 0, 0, 0, 0, 0, 0, 0]).is_err());
+        assert!(parse_frame(&[0x82, 127, 1, 0, 0, 0, 0, 0, 0, 0], false).is_err());
+        assert!(parse_frame(&[0xa1, 0], true).is_err());
+        assert!(parse_frame(&[0xc1, 0], true).expect("negotiated").expect("complete").compressed);
     }
 
     #[test]
     fn an_upgrade_is_accepted_only_with_the_right_key() {
         let good = format!("HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept: {ACCEPT}\r\n\r\nrest");
-        assert_eq!(parse_upgrade(good.as_bytes()).expect("accepted"), Some(good.len() - 4));
-        assert_eq!(parse_upgrade(&good.as_bytes()[..30]).expect("incomplete"), None);
-        assert!(parse_upgrade(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").is_err());
-        assert!(parse_upgrade(b"HTTP/1.1 403 Forbidden\r\n\r\n").is_err());
+        assert_eq!(parse_upgrade(good.as_bytes(), false).expect("accepted"), Some(good.len() - 4));
+        assert_eq!(parse_upgrade(&good.as_bytes()[..30], false).expect("incomplete"), None);
+        assert!(parse_upgrade(b"HTTP/1.1 101 Switching Protocols\r\n\r\n", false).is_err());
+        assert!(parse_upgrade(b"HTTP/1.1 403 Forbidden\r\n\r\n", false).is_err());
+    }
+
+    #[test]
+    fn compression_is_accepted_only_as_offered() {
+        let answer = |extensions: &str| {
+            format!("HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {ACCEPT}\r\n{extensions}\r\n")
+        };
+        let single = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover\r\n";
+        let linked = "sec-websocket-extensions: permessage-deflate\r\n";
+        assert!(parse_upgrade(answer(single).as_bytes(), true).is_ok());
+        for (extensions, deflate) in [(single, false), (linked, true), ("", true)] {
+            assert!(parse_upgrade(answer(extensions).as_bytes(), deflate).is_err(), "{extensions} {deflate}");
+        }
     }
 }
