@@ -9,6 +9,7 @@ mod endpoints;
 mod engines;
 mod grpc_transports;
 mod policy;
+mod proxies;
 mod redis;
 mod resolve;
 mod run;

@@ -2,6 +2,7 @@
 
 mod accept;
 mod body;
+mod client_tls;
 mod forwarded;
 mod grpc;
 mod listen;
@@ -11,6 +12,7 @@ mod workers;
 
 pub use accept::{Serving, serve};
 pub use body::{Body, BodyError, read_body};
+pub use client_tls::{ClientIdentity, ClientTlsError, client_config as tls_client_config};
 pub use forwarded::client_address;
 pub use grpc::{GrpcKind, grpc_call};
 pub use listen::{ListenError, listen};
