@@ -16,5 +16,6 @@ mod run;
 mod tokens;
 
 pub use assemble::{Assembly, AssemblyError, assemble};
+pub use proxies::{ProxyError, check_proxies};
 pub use resolve::{TokenError, namespaces, verifier_options, verifiers};
 pub use run::{RunError, run};
