@@ -19,8 +19,6 @@ const ROWS: &[Row] = &[
         |c| c.presence_manager.enabled && !is_known(&c.presence_manager.kind)),
     ("map_broker.type", "a map broker other than memory", |c| c.map_broker.kind != "memory"),
     ("controller.enabled", "controller", |c| c.controller.enabled),
-    ("webtransport.enabled", "webtransport", |c| c.webtransport.enabled),
-    ("http_server.http3.enabled", "http/3", |c| c.http_server.http3.enabled),
     ("http_server.tls_autocert.enabled", "automatic certificates", |c| c.http_server.tls_autocert.enabled),
     ("admin.enabled", "admin interface", |c| c.admin.enabled),
     ("debug.enabled", "profiling endpoints", |c| c.debug.enabled),
