@@ -3,7 +3,7 @@
 use super::redis::{self, RedisSetupError};
 use crate::broker::{
     Broker, MemoryBroker, NatsBroker, NatsBrokerSettings, NatsRawMode, Receiver, RedisBroker,
-    RedisBrokerSettings,
+    RedisBrokerSettings, RedisNatsBroker,
 };
 use crate::cluster::{Controller, Listener, NatsController, RedisController};
 use crate::config::{Config, Nats, PrefixedRedis, RedisHistory, RedisPresence as PresenceSection};
@@ -53,9 +53,11 @@ pub enum BrokerEngine {
     Redis(Arc<RedisBroker>),
     /// NATS.
     Nats(Arc<NatsBroker>),
+    /// History in Redis, delivery over NATS.
+    RedisNats(RedisNatsBroker),
 }
 
-/// What carries control messages: the same that carries publications.
+/// What carries control messages: the same that carries publications, unless `controller` says otherwise.
 pub enum ControlPath {
     /// The node is alone.
     None,
@@ -94,6 +96,7 @@ impl BrokerEngine {
             Self::Memory(broker) => broker.clone(),
             Self::Redis(broker) => broker.clone(),
             Self::Nats(broker) => Arc::new(broker.clone()),
+            Self::RedisNats(broker) => Arc::new(broker.clone()),
         }
     }
 
@@ -103,6 +106,7 @@ impl BrokerEngine {
             Self::Memory(broker) => broker.attach(receiver),
             Self::Redis(broker) => broker.attach(receiver),
             Self::Nats(broker) => broker.attach(receiver),
+            Self::RedisNats(broker) => broker.attach(receiver),
         };
         debug_assert!(accepted, "a broker has one receiver");
     }
@@ -138,6 +142,7 @@ impl Engines {
                 redis_broker(shards, &broker_redis.connection, &broker_redis.broker, clock)?
             }
             (Some("nats"), _) => nats_broker(&config.broker.nats, clock).await?,
+            (Some("redisnats"), _) => redis_nats_broker(config, clock).await?,
             (None, Some(shards)) => {
                 redis_broker(shards.clone(), &engine_redis.connection, &engine_redis.broker, clock)?
             }
@@ -160,7 +165,9 @@ impl Engines {
             BrokerEngine::Memory(_) => "memory",
             BrokerEngine::Redis(_) => "redis",
             BrokerEngine::Nats(_) => "nats",
+            BrokerEngine::RedisNats(_) => "redisnats",
         };
+        let control = own_control(config).await?.unwrap_or(control);
         Ok(Self { broker, presence, control, broker_name, presence_name })
     }
 }
@@ -171,29 +178,56 @@ fn redis_broker(
     history: &RedisHistory,
     clock: &Arc<dyn Clock>,
 ) -> Result<(BrokerEngine, ControlPath), EngineError> {
-    let settings = RedisBrokerSettings {
+    let control = ControlPath::Redis(shards.clone(), section.prefix.clone());
+    let broker = RedisBroker::detached(shards, &redis_settings(section, history), clock.clone())?;
+    Ok((BrokerEngine::Redis(Arc::new(broker)), control))
+}
+
+fn redis_settings(section: &PrefixedRedis, history: &RedisHistory) -> RedisBrokerSettings {
+    RedisBrokerSettings {
         prefix: section.prefix.clone(),
         use_lists: history.history_use_lists,
         skip_pub_sub: false,
         partitions: history.sharded_pub_sub_partitions,
         node: random_id().to_string(),
-    };
-    let control = ControlPath::Redis(shards.clone(), section.prefix.clone());
-    let broker = RedisBroker::detached(shards, &settings, clock.clone())?;
-    Ok((BrokerEngine::Redis(Arc::new(broker)), control))
+    }
 }
 
 async fn nats_broker(
     section: &Nats,
     clock: &Arc<dyn Clock>,
 ) -> Result<(BrokerEngine, ControlPath), EngineError> {
-    let tls = redis::tls("broker.nats.tls", &section.tls)?.map(|tls| (*tls.config).clone());
-    let connection = NatsConnection::connect(NatsSettings {
-        url: section.url.to_string(),
-        dial_timeout: section.dial_timeout.to_std(),
-        tls,
-    })
-    .await?;
+    let (broker, control) = nats_engine(section, clock).await?;
+    Ok((BrokerEngine::Nats(broker), control))
+}
+
+/// As upstream has it, both halves are described by their own sections, `broker.redis` and `broker.nats`.
+async fn redis_nats_broker(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<(BrokerEngine, ControlPath), EngineError> {
+    tracing::warn!("broker redisnats is unreleased: it may change or go in any version");
+    let (section, history) = (&config.broker.redis.connection, &config.broker.redis.broker);
+    let shards = redis::connect("broker.redis", &section.redis).await?;
+    let settings = RedisBrokerSettings { skip_pub_sub: true, ..redis_settings(section, history) };
+    let keeping = RedisBroker::detached(shards, &settings, clock.clone())?;
+    let (delivering, control) = nats_engine(&config.broker.nats, clock).await?;
+    let broker = RedisNatsBroker::new(Arc::new(keeping), delivering, clock.clone());
+    Ok((BrokerEngine::RedisNats(broker), control))
+}
+
+async fn nats_connection(path: &str, section: &Nats) -> Result<Arc<NatsConnection>, EngineError> {
+    let tls = redis::tls(&format!("{path}.tls"), &section.tls)?.map(|tls| (*tls.config).clone());
+    let settings =
+        NatsSettings { url: section.url.to_string(), dial_timeout: section.dial_timeout.to_std(), tls };
+    Ok(NatsConnection::connect(settings).await?)
+}
+
+async fn nats_engine(
+    section: &Nats,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<NatsBroker>, ControlPath), EngineError> {
+    let connection = nats_connection("broker.nats", section).await?;
     let raw = &section.raw_mode;
     let settings = NatsBrokerSettings {
         prefix: section.prefix.clone(),
@@ -208,8 +242,24 @@ async fn nats_broker(
         }),
     };
     let control = ControlPath::Nats(connection.clone(), section.prefix.clone());
-    let broker = NatsBroker::detached(&settings, connection, clock.clone());
-    Ok((BrokerEngine::Nats(broker), control))
+    Ok((NatsBroker::detached(&settings, connection, clock.clone()), control))
+}
+
+/// What `controller` puts in the place of the broker's way for control messages.
+async fn own_control(config: &Config) -> Result<Option<ControlPath>, EngineError> {
+    let section = &config.controller;
+    Ok(match section.kind.as_str() {
+        _ if !section.enabled => None,
+        "redis" => {
+            let shards = redis::connect("controller.redis", &section.redis.redis).await?;
+            Some(ControlPath::Redis(shards, section.redis.prefix.clone()))
+        }
+        "nats" => {
+            let connection = nats_connection("controller.nats", &section.nats).await?;
+            Some(ControlPath::Nats(connection, section.nats.prefix.clone()))
+        }
+        _ => None,
+    })
 }
 
 async fn redis_presence(

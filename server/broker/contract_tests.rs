@@ -42,10 +42,13 @@ pub(crate) struct Abilities {
     pub versions: bool,
     /// Recognises idempotency keys.
     pub idempotency: bool,
+    /// Hands over the publication before the one of a delta.
+    pub previous: bool,
 }
 
 impl Abilities {
-    pub(crate) const ALL: Self = Self { history: true, reverse: true, versions: true, idempotency: true };
+    pub(crate) const ALL: Self =
+        Self { history: true, reverse: true, versions: true, idempotency: true, previous: true };
 }
 
 /// Makes a test of each promise for the engine of a [`Bench`].

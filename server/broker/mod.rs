@@ -9,11 +9,13 @@ pub(crate) mod contract_tests;
 mod memory;
 mod nats;
 mod redis;
+mod redisnats;
 mod types;
 
 pub use memory::MemoryBroker;
 pub use nats::{NatsBroker, NatsBrokerSettings, NatsRawMode};
 pub use redis::{RedisBroker, RedisBrokerSettings};
+pub use redisnats::RedisNatsBroker;
 pub use types::{
     BrokerError, ClientInfo, Epoch, HistoryFilter, HistoryPage, MaybeReady, Publication, PublishOptions,
     PublishOutcome, StreamPosition, Tags,

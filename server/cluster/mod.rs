@@ -6,6 +6,8 @@
 //! Source: `proto/control/control.proto`; cadence and answer codes are those of Centrifugo v6.9.1, so that nodes
 //! of both kinds live in one cluster.
 
+#[cfg(test)]
+mod contract_tests;
 mod members;
 mod nats;
 mod outgoing;

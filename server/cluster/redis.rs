@@ -8,11 +8,13 @@ use futures_util::future::try_join_all;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A controller over one or several Redis. Nodes listen on all of them and send through each in turn.
+/// A controller over one or several Redis. Nodes listen on all of them, and send through one for as long as it takes
+/// messages, so that they arrive in order.
 pub struct RedisController {
     prefix: String,
     shards: Vec<Shard>,
-    next: AtomicUsize,
+    /// Counts the failures; picks the shard that is used.
+    failures: Arc<AtomicUsize>,
     /// Kept for as long as messages are to arrive.
     _subscribers: Vec<Subscriber>,
 }
@@ -51,7 +53,7 @@ impl RedisController {
         });
         try_join_all(wishes).await?;
         let prefix = prefix.to_owned();
-        Ok(Self { prefix, shards, next: AtomicUsize::new(0), _subscribers: subscribers })
+        Ok(Self { prefix, shards, failures: Arc::default(), _subscribers: subscribers })
     }
 }
 
@@ -61,12 +63,16 @@ impl Controller for RedisController {
             To::All => format!("{}.control", self.prefix),
             To::Node(uid) => format!("{}.node.{uid}", self.prefix),
         };
-        let shard = self.shards[self.next.fetch_add(1, Ordering::Relaxed) % self.shards.len()].clone();
+        let failures = self.failures.clone();
+        let shard = self.shards[failures.load(Ordering::Relaxed) % self.shards.len()].clone();
         MaybeReady::later(async move {
             let command = Command::new([&b"PUBLISH"[..], channel.as_bytes(), &message]);
             match shard.request(channel.as_bytes(), &command).await {
                 Ok(_) => Ok(()),
-                Err(error) => Err(ControllerError::Unavailable(Box::new(error))),
+                Err(error) => {
+                    failures.fetch_add(1, Ordering::Relaxed);
+                    Err(ControllerError::Unavailable(Box::new(error)))
+                }
             }
         })
     }

@@ -4,16 +4,25 @@ use super::*;
 use crate::observability::MetricsSettings;
 use crate::seams::VirtualClock;
 
-/// A controller that reaches nodes of this process, after a trip through the encoding.
+/// A controller that reaches nodes of this process, after a trip through the encoding. It keeps the contract, too.
 #[derive(Default)]
-struct Bus(Mutex<Vec<Arc<Cluster>>>);
+pub(super) struct Bus(Mutex<Vec<Passenger>>);
+
+/// A node that listens, by its identifier.
+type Passenger = (Arc<str>, Arc<dyn Listener>);
+
+impl Bus {
+    pub(super) fn join(&self, uid: &str, listener: Arc<dyn Listener>) {
+        self.0.lock().push((uid.into(), listener));
+    }
+}
 
 impl Controller for Bus {
     fn publish(&self, to: To, message: Bytes) -> MaybeReady<Result<(), ControllerError>> {
         let nodes = self.0.lock().clone();
-        for node in nodes {
-            if to == To::All || to == To::Node(node.uid().clone()) {
-                node.heard(&message);
+        for (uid, listener) in nodes {
+            if to == To::All || to == To::Node(uid) {
+                listener.heard(&message);
             }
         }
         MaybeReady::ready(Ok(()))
@@ -87,7 +96,7 @@ impl Nodes {
             let handler = Arc::new(Named { name, told: Mutex::default() });
             let weak: Weak<Named> = Arc::downgrade(&handler);
             cluster.set_handler(weak);
-            nodes.bus.0.lock().push(cluster.clone());
+            nodes.bus.join(cluster.uid(), Arc::new(cluster.clone()));
             nodes.clusters.push(cluster.clone());
             nodes.handlers.push(handler);
             let bus = nodes.bus.clone();

@@ -2,5 +2,6 @@
 
 mod nats;
 pub(crate) mod redis;
+pub(crate) mod shards;
 
 pub(crate) use nats::NatsServer;

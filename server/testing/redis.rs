@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Time a server has to come up, and a set of servers to agree.
@@ -331,17 +331,6 @@ impl Server {
         let said = self.ask(arguments);
         assert!(said.contains("OK") || said.contains("NOKEY"), "{arguments:?}: {said}");
     }
-}
-
-/// One server for all tests that need no other.
-pub(crate) fn shared() -> Arc<Server> {
-    static SERVER: LazyLock<Mutex<std::sync::Weak<Server>>> = LazyLock::new(Mutex::default);
-    let mut known = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
-    known.upgrade().unwrap_or_else(|| {
-        let server = Arc::new(Server::start(&[]));
-        *known = Arc::downgrade(&server);
-        server
-    })
 }
 
 /// A port below the ephemeral range of Linux, so that no client socket takes it before its use.

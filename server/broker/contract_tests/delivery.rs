@@ -118,7 +118,7 @@ pub(crate) async fn subscribing_again_resumes_delivery<B: Bench>() {
 }
 
 pub(crate) async fn delta_hands_over_the_previous_publication<B: Bench>() {
-    if !B::ABILITIES.history {
+    if !B::ABILITIES.previous {
         return;
     }
     let stage = Stage::<B>::open().await;

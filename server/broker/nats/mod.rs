@@ -11,7 +11,7 @@ use super::{
     Broker, BrokerError, ClientInfo, HistoryFilter, HistoryPage, MaybeReady, Publication, PublishOptions,
     PublishOutcome, Receiver, StreamPosition,
 };
-use crate::seams::Clock;
+use crate::seams::{Clock, UnixMillis};
 use crate::stores::nats::{NatsConnection, NatsError};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -85,6 +85,28 @@ impl NatsBroker {
         self.receiver.set(receiver).is_ok()
     }
 
+    /// Whether `channel` can be published to: wildcards are for subscriptions.
+    pub(super) fn takes_publications(&self, channel: &str) -> bool {
+        Subjects::takes_publications(channel)
+    }
+
+    /// Publishes what has its place in a stream kept elsewhere. In raw mode messages have no room for a place.
+    pub(super) fn publish_at(
+        self: &Arc<Self>,
+        channel: &str,
+        data: Bytes,
+        options: PublishOptions,
+        position: &StreamPosition,
+        time: UnixMillis,
+    ) -> MaybeReady<Result<(), BrokerError>> {
+        let time = time.0.cast_signed();
+        let message = match self.subjects.raw {
+            true => data,
+            false => wire::publication(channel, data, options, position, time),
+        };
+        self.send(channel, message)
+    }
+
     fn send(self: &Arc<Self>, channel: &str, message: Bytes) -> MaybeReady<Result<(), BrokerError>> {
         let (connection, subject) = (self.connection.clone(), self.subjects.subject(channel));
         MaybeReady::later(async move { Ok(connection.publish(subject, message).await?) })
@@ -148,14 +170,8 @@ impl Broker for Arc<NatsBroker> {
         if !Subjects::takes_publications(channel) {
             return MaybeReady::ready(Err(BrokerError::BadChannel(channel.to_string())));
         }
-        let message = match self.subjects.raw {
-            true => data,
-            false => {
-                let time = self.clock.now().unix.0.cast_signed();
-                wire::publication(channel, data, options, time)
-            }
-        };
-        self.send(channel, message).map(|sent| sent.map(|()| PublishOutcome::default()))
+        self.publish_at(channel, data, options, &StreamPosition::default(), self.clock.now().unix)
+            .map(|sent| sent.map(|()| PublishOutcome::default()))
     }
 
     fn publish_join(&self, channel: &Arc<str>, info: Arc<ClientInfo>) -> MaybeReady<Result<(), BrokerError>> {

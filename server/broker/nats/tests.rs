@@ -15,7 +15,7 @@ fn settings() -> NatsBrokerSettings {
 
 impl Bench for OverNats {
     const ABILITIES: Abilities =
-        Abilities { history: false, reverse: false, versions: false, idempotency: false };
+        Abilities { history: false, reverse: false, versions: false, idempotency: false, previous: false };
 
     async fn start(receiver: Arc<dyn Receiver>) -> Self {
         let server = NatsServer::start().await;

@@ -23,11 +23,24 @@ pub(super) enum Heard {
     Other,
 }
 
-pub(super) fn publication(channel: &str, data: Bytes, options: PublishOptions, time: i64) -> Bytes {
+pub(super) fn publication(
+    channel: &str,
+    data: Bytes,
+    options: PublishOptions,
+    position: &StreamPosition,
+    time: i64,
+) -> Bytes {
+    let mut tags = options.tags.as_deref().cloned().unwrap_or_default();
+    if position.offset > 0 {
+        tags.insert(EPOCH_TAG.to_owned(), position.epoch.as_str().to_owned());
+    }
     let publication = client::Publication {
+        offset: position.offset,
+        // Without a stream there is nothing to compare a version with.
+        version: if position.offset > 0 { options.version } else { 0 },
         data,
         info: options.info.as_deref().map(Into::into),
-        tags: options.tags.as_deref().cloned().unwrap_or_default(),
+        tags,
         delta: options.delta,
         time,
         ..Default::default()
@@ -80,6 +93,7 @@ fn read_publication(message: client::Publication) -> (Publication, StreamPositio
         info: message.info.map(|info| Arc::new(client_info(info))),
         tags: (!tags.is_empty()).then(|| Arc::new(tags)),
         time: message.time,
+        version: message.version,
         ..Default::default()
     };
     (publication, position, message.delta)

@@ -9,14 +9,14 @@ mod flights;
 mod inlet;
 mod keys;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod wire;
 
 use super::{
     Broker, BrokerError, ClientInfo, HistoryFilter, HistoryPage, MaybeReady, PublishOptions, PublishOutcome,
     Receiver,
 };
-use crate::seams::Clock;
+use crate::seams::{Clock, UnixMillis};
 use crate::stores::redis::{Monitored, RedisError, Script, Shard, Subscription, shard_of, slot_of};
 use bytes::Bytes;
 use channels::Channels;
@@ -99,6 +99,20 @@ impl RedisBroker {
         self.inlet.receiver.set(receiver).is_ok()
     }
 
+    /// Publishes what was taken at `now`.
+    pub(super) fn publish_at(
+        &self,
+        channel: &Arc<str>,
+        data: Bytes,
+        options: PublishOptions,
+        now: UnixMillis,
+    ) -> MaybeReady<Result<PublishOutcome, BrokerError>> {
+        let (channels, channel) = (self.of(channel), channel.clone());
+        MaybeReady::later(
+            async move { channels.publish(&channel, data, options, now).await.map_err(unavailable) },
+        )
+    }
+
     fn of(&self, channel: &str) -> Arc<Channels> {
         self.shards[shard_of(channel, self.shards.len())].clone()
     }
@@ -140,10 +154,7 @@ impl Broker for RedisBroker {
         data: Bytes,
         options: PublishOptions,
     ) -> MaybeReady<Result<PublishOutcome, BrokerError>> {
-        let (channels, channel, now) = (self.of(channel), channel.clone(), self.clock.now().unix);
-        MaybeReady::later(
-            async move { channels.publish(&channel, data, options, now).await.map_err(unavailable) },
-        )
+        self.publish_at(channel, data, options, self.clock.now().unix)
     }
 
     fn publish_join(&self, channel: &Arc<str>, info: Arc<ClientInfo>) -> MaybeReady<Result<(), BrokerError>> {

@@ -5,30 +5,11 @@ mod healing;
 use super::*;
 use crate::broker::contract_tests::{Abilities, Bench, broker_contract};
 use crate::seams::SystemClock;
-use crate::stores::redis::{Address, Credentials, Dial, ShardSettings, Topology, address_list};
+use crate::stores::redis::ShardSettings;
 use crate::testing::redis::{Cluster, SentinelSet, Server};
-use std::sync::{LazyLock, Mutex, PoisonError, Weak};
+use crate::testing::shards::{Shared, by_nodes, by_sentinels, connect, single};
 
-fn dial() -> Dial {
-    Dial {
-        credentials: Credentials::default(),
-        tls: None,
-        db: 0,
-        force_resp2: false,
-        connect_timeout: Duration::from_secs(5),
-        io_timeout: Duration::from_secs(4),
-    }
-}
-
-fn shard(topology: Topology) -> ShardSettings {
-    ShardSettings { topology, dial: dial(), replicas: false }
-}
-
-fn single(server: &Server) -> ShardSettings {
-    shard(Topology::Single(vec![Address::tcp(server.address())]))
-}
-
-fn settings() -> RedisBrokerSettings {
+pub(in crate::broker) fn settings() -> RedisBrokerSettings {
     RedisBrokerSettings {
         prefix: "contract".to_owned(),
         use_lists: false,
@@ -38,32 +19,19 @@ fn settings() -> RedisBrokerSettings {
     }
 }
 
-async fn start(
+pub(in crate::broker) async fn start(
     receiver: Arc<dyn Receiver>,
     shards: Vec<ShardSettings>,
     settings: &RedisBrokerSettings,
 ) -> Arc<RedisBroker> {
-    let mut connected = Vec::new();
-    for shard in shards {
-        connected.push(Shard::connect(shard).await.expect("redis is reached"));
-    }
-    let broker = RedisBroker::detached(connected, settings, Arc::new(SystemClock)).expect("settings fit");
+    let broker =
+        RedisBroker::detached(connect(shards).await, settings, Arc::new(SystemClock)).expect("settings fit");
     broker.attach(receiver);
     Arc::new(broker)
 }
 
-/// Servers that all tests of a module share, started by the first and ended with the last.
-fn together<T>(known: &Mutex<Weak<T>>, start: impl FnOnce() -> T) -> Arc<T> {
-    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    known.upgrade().unwrap_or_else(|| {
-        let started = Arc::new(start());
-        *known = Arc::downgrade(&started);
-        started
-    })
-}
-
 macro_rules! bench {
-    ($name:ident, $servers:ty, |$held:ident| $start:expr, $shards:expr, $settings:expr) => {
+    ($name:ident, $servers:ty, |$held:ident| $shards:expr, $settings:expr) => {
         struct $name {
             broker: Arc<RedisBroker>,
             _servers: Arc<$servers>,
@@ -73,9 +41,7 @@ macro_rules! bench {
             const ABILITIES: Abilities = Abilities::ALL;
 
             async fn start(receiver: Arc<dyn Receiver>) -> Self {
-                static KNOWN: LazyLock<Mutex<Weak<$servers>>> = LazyLock::new(Mutex::default);
-                let servers =
-                    tokio::task::spawn_blocking(|| together(&KNOWN, || $start)).await.expect("servers start");
+                let servers = <$servers>::shared().await;
                 let $held = servers.clone();
                 Self { broker: start(receiver, $shards, &$settings).await, _servers: servers }
             }
@@ -94,7 +60,7 @@ macro_rules! bench {
 
 mod streams {
     use super::*;
-    bench!(OneServer, Server, |server| Server::start(&[]), vec![single(&server)], settings());
+    bench!(OneServer, Server, |server| vec![single(&server)], settings());
     broker_contract!(OneServer);
 }
 
@@ -103,8 +69,7 @@ mod lists {
     bench!(
         OneServer,
         Server,
-        |server| Server::start(&[]),
-        vec![single(&server)],
+        |server| vec![single(&server)],
         RedisBrokerSettings { use_lists: true, ..settings() }
     );
     broker_contract!(OneServer);
@@ -119,40 +84,27 @@ mod old_protocol {
         shard.dial.db = 3;
         shard
     }
-    bench!(OneServer, Server, |server| Server::start(&[]), vec![resp2(&server)], settings());
+    bench!(OneServer, Server, |server| vec![resp2(&server)], settings());
     broker_contract!(OneServer);
 }
 
 mod two_shards {
     use super::*;
-    bench!(
-        TwoServers,
-        [Server; 2],
-        |servers| [Server::start(&[]), Server::start(&[])],
-        servers.iter().map(single).collect(),
-        settings()
-    );
+    bench!(TwoServers, [Server; 2], |servers| servers.iter().map(single).collect(), settings());
     broker_contract!(TwoServers);
 }
 
 mod sentinel {
     use super::*;
 
-    pub(super) fn by_sentinels(set: &SentinelSet) -> ShardSettings {
-        let addresses = address_list(&set.addresses(), "sentinel").expect("are addresses");
-        shard(Topology::Sentinel { addresses, primary: SentinelSet::NAME.to_owned(), dial: dial() })
-    }
-    bench!(Sentinels, SentinelSet, |set| SentinelSet::start(), vec![by_sentinels(&set)], settings());
+    bench!(Sentinels, SentinelSet, |set| vec![by_sentinels(&set)], settings());
     broker_contract!(Sentinels);
 }
 
 mod cluster {
     use super::*;
 
-    pub(super) fn by_nodes(cluster: &Cluster) -> ShardSettings {
-        shard(Topology::Cluster(address_list(&cluster.addresses(), "cluster").expect("are addresses")))
-    }
-    bench!(Nodes, Cluster, |cluster| Cluster::start(), vec![by_nodes(&cluster)], settings());
+    bench!(Nodes, Cluster, |cluster| vec![by_nodes(&cluster)], settings());
     broker_contract!(Nodes);
 
     mod partitions {
@@ -160,8 +112,7 @@ mod cluster {
         bench!(
             Nodes,
             Cluster,
-            |cluster| Cluster::start(),
-            vec![by_nodes(&cluster)],
+            |cluster| vec![by_nodes(&cluster)],
             RedisBrokerSettings { partitions: 8, ..settings() }
         );
         broker_contract!(Nodes);

@@ -2,7 +2,7 @@
 
 use super::listeners::Tls;
 use super::postgres::{ControllerPostgres, MapBrokerPostgres, PostgresStore};
-use super::redis::{BrokerRedis, EngineRedis, MapBrokerRedis, PresenceRedis};
+use super::redis::{BrokerRedis, EngineRedis, MapBrokerRedis, PrefixedRedis, PresenceRedis};
 use crate::config::setting::section;
 use crate::config::values::{Duration, Secret, StringMap};
 
@@ -105,8 +105,12 @@ section! {
     pub struct Controller {
         /// Uses this controller instead of that of the broker.
         enabled: bool,
-        /// Only postgres.
+        /// One of redis, nats and postgres.
         kind as "type": String,
+        /// Settings of type redis.
+        redis: PrefixedRedis,
+        /// Settings of type nats.
+        nats: Nats,
         /// Settings of type postgres.
         postgres: ControllerPostgres,
     }

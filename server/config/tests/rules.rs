@@ -285,7 +285,7 @@ fn features_that_are_not_there_are_refused_by_key() {
     };
     check(
         r#"{"broker": {"enabled": true, "type": "postgres"}}"#,
-        "broker.type: a broker other than memory, redis and nats",
+        "broker.type: a broker other than memory, redis, nats and redisnats",
     );
     check(r#"{"admin": {"enabled": true, "insecure": true}}"#, "admin.enabled: admin interface");
     check(

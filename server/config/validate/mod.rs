@@ -83,7 +83,7 @@ fn engines(config: &Config) -> Checked {
         return Err(format!("unknown map broker type: {}", config.map_broker.kind));
     }
     if config.controller.enabled {
-        one_of("controller.type", &config.controller.kind, &["postgres"])?;
+        one_of("controller.type", &config.controller.kind, &["redis", "nats", "postgres"])?;
     }
     Ok(())
 }

@@ -3,21 +3,9 @@
 use super::*;
 use crate::presence::contract_tests::{Bench, presence_contract};
 use crate::seams::{SystemClock, VirtualClock};
-use crate::stores::redis::{Address, Credentials, Dial, ShardSettings, Topology};
-use crate::testing::redis::{Server, shared};
-
-async fn shard(server: &Server) -> Shard {
-    let dial = Dial {
-        credentials: Credentials::default(),
-        tls: None,
-        db: 0,
-        force_resp2: false,
-        connect_timeout: Duration::from_secs(5),
-        io_timeout: Duration::from_secs(4),
-    };
-    let topology = Topology::Single(vec![Address::tcp(server.address())]);
-    Shard::connect(ShardSettings { topology, dial, replicas: false }).await.expect("redis is reached")
-}
+use crate::stores::redis::ShardSettings;
+use crate::testing::redis::{Cluster, SentinelSet, Server};
+use crate::testing::shards::{Shared, by_nodes, by_sentinels, connect, single};
 
 fn settings() -> RedisPresenceSettings {
     RedisPresenceSettings {
@@ -28,47 +16,59 @@ fn settings() -> RedisPresenceSettings {
     }
 }
 
-async fn start(settings: RedisPresenceSettings, clock: Arc<dyn Clock>) -> (Arc<RedisPresence>, Arc<Server>) {
-    let server = tokio::task::spawn_blocking(shared).await.expect("a server starts");
-    let shard = shard(&server).await;
-    (Arc::new(RedisPresence::new(vec![shard], settings, clock).await.expect("settings fit")), server)
+async fn start(
+    shards: Vec<ShardSettings>,
+    settings: RedisPresenceSettings,
+    clock: Arc<dyn Clock>,
+) -> Arc<RedisPresence> {
+    Arc::new(RedisPresence::new(connect(shards).await, settings, clock).await.expect("settings fit"))
 }
 
 macro_rules! bench {
-    ($name:ident, $settings:expr) => {
-        struct $name(Arc<RedisPresence>, #[expect(dead_code, reason = "runs while it is held")] Arc<Server>);
+    ($name:ident, $servers:ty, |$held:ident| $shards:expr, $settings:expr) => {
+        mod $name {
+            use super::*;
 
-        impl Bench for $name {
-            async fn start() -> Self {
-                let (store, server) = start($settings, Arc::new(SystemClock)).await;
-                Self(store, server)
+            struct Kept(
+                Arc<RedisPresence>,
+                #[expect(dead_code, reason = "runs while it is held")] Arc<$servers>,
+            );
+
+            impl Bench for Kept {
+                async fn start() -> Self {
+                    let servers = <$servers>::shared().await;
+                    let $held = servers.clone();
+                    Self(start($shards, $settings, Arc::new(SystemClock)).await, servers)
+                }
+
+                fn store(&self) -> Arc<dyn PresenceStore> {
+                    self.0.clone()
+                }
             }
 
-            fn store(&self) -> Arc<dyn PresenceStore> {
-                self.0.clone()
-            }
+            presence_contract!(Kept);
         }
     };
 }
 
-mod plain {
-    use super::*;
-    bench!(Plain, settings());
-    presence_contract!(Plain);
+fn with_users() -> RedisPresenceSettings {
+    RedisPresenceSettings { user_mapping: true, ..settings() }
 }
 
-mod with_users {
-    use super::*;
-    bench!(WithUsers, RedisPresenceSettings { user_mapping: true, ..settings() });
-    presence_contract!(WithUsers);
-}
+bench!(plain, Server, |server| vec![single(&server)], settings());
+bench!(users, Server, |server| vec![single(&server)], with_users());
+bench!(two_shards, [Server; 2], |servers| servers.iter().map(single).collect(), settings());
+bench!(sentinel, SentinelSet, |set| vec![by_sentinels(&set)], settings());
+bench!(cluster, Cluster, |cluster| vec![by_nodes(&cluster)], settings());
+bench!(cluster_users, Cluster, |cluster| vec![by_nodes(&cluster)], with_users());
 
 #[tokio::test]
 async fn who_is_not_renewed_is_forgotten() {
     for user_mapping in [false, true] {
         let clock = Arc::new(VirtualClock::new(1_700_000_000_000));
-        let (store, _server) =
-            start(RedisPresenceSettings { user_mapping, ..settings() }, clock.clone()).await;
+        let server = Server::shared().await;
+        let settings = RedisPresenceSettings { user_mapping, ..settings() };
+        let store = start(vec![single(&server)], settings, clock.clone()).await;
         let channel: Arc<str> = crate::seams::random_id().to_string().into();
         let info = |client: &str| {
             Arc::new(ClientInfo { client: client.into(), user: client.into(), ..Default::default() })
@@ -87,9 +87,10 @@ async fn who_is_not_renewed_is_forgotten() {
 
 #[tokio::test]
 async fn a_server_without_field_ttl_is_refused_at_the_start() {
-    let server = tokio::task::spawn_blocking(shared).await.expect("a server starts");
+    let server = Server::shared().await;
     let known = server.ask(&["COMMAND", "INFO", "HEXPIRE"]).contains("hexpire");
     let settings = RedisPresenceSettings { field_ttl: true, ..settings() };
-    let store = RedisPresence::new(vec![shard(&server).await], settings, Arc::new(SystemClock)).await;
+    let shards = connect(vec![single(&server)]).await;
+    let store = RedisPresence::new(shards, settings, Arc::new(SystemClock)).await;
     assert_eq!(store.is_ok(), known);
 }

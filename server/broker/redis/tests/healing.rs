@@ -146,8 +146,7 @@ async fn a_server_that_stalls_is_given_up_and_found_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_primary_sentinels_choose_is_followed() {
     let set = Arc::new(aside(SentinelSet::start).await);
-    let by_sentinels = sentinel::by_sentinels(&set);
-    let mut watched = Watched::open(vec![by_sentinels], &settings()).await;
+    let mut watched = Watched::open(vec![by_sentinels(&set)], &settings()).await;
     let first = watched.delivers().await;
 
     // By order: the old primary stays and refuses writes.
@@ -177,7 +176,7 @@ async fn a_cluster_that_moves_slots_and_loses_nodes_is_followed() {
     let cluster = Arc::new(aside(Cluster::start).await);
     for partitions in [0, 4] {
         let settings = RedisBrokerSettings { partitions, ..settings() };
-        let mut watched = Watched::open(vec![cluster::by_nodes(&cluster)], &settings).await;
+        let mut watched = Watched::open(vec![by_nodes(&cluster)], &settings).await;
         let first = watched.delivers().await;
         let key = match partitions {
             0 => format!("{{{}}}", watched.channel),
