@@ -3,12 +3,15 @@
 //! All scenarios share it, so both are told apart by `when`, a pattern that requests match. Where requests go is
 //! a path over HTTP, and the name of the method over gRPC.
 
+mod grpc;
 mod http;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tonic::Status;
 
 use crate::pattern;
 use crate::server::lock;
@@ -16,7 +19,8 @@ use crate::template::Variables;
 
 /// Answers requests for the life of the process.
 pub struct Application {
-    http_port: u16,
+    http_address: String,
+    grpc_address: String,
     book: Arc<Book>,
 }
 
@@ -31,6 +35,7 @@ struct Book {
 struct Pages {
     scripts: Vec<Script>,
     questions: Vec<Question>,
+    streams: Vec<Stream>,
 }
 
 struct Script {
@@ -40,31 +45,47 @@ struct Script {
 }
 
 /// A request as it came.
+#[derive(Clone)]
 pub struct Question {
     path: String,
     /// `{method, headers, body}`; a header that came more than once holds a list.
     pub shown: Value,
 }
 
+/// A stream of publications for one subscriber.
+pub struct Stream {
+    question: Question,
+    /// None once the application ended it.
+    to_client: Option<UnboundedSender<Result<Vec<u8>, Status>>>,
+    /// What the client publishes; none while a step waits for it.
+    published: Option<UnboundedReceiver<Value>>,
+}
+
 impl Application {
     /// Listens on free ports of the loopback interface.
     pub fn start() -> Self {
         let book = Arc::<Book>::default();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind a loopback port");
-        let http_port = listener.local_addr().expect("a bound socket has an address").port();
-        listener.set_nonblocking(true).expect("sockets can be non-blocking");
+        let ((http, http_address), (grpc, grpc_address)) = (listen(), listen());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be built");
         let shared = book.clone();
-        std::thread::spawn(move || runtime.block_on(http::serve(listener, shared)));
-        Self { http_port, book }
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::join!(http::serve(http, shared.clone()), grpc::serve(grpc, shared))
+            })
+        });
+        Self { http_address, grpc_address, book }
     }
 
     /// Addresses for configurations.
     pub fn variables(&self) -> Variables {
-        let address = format!("127.0.0.1:{}", self.http_port);
-        let url = format!("http://{address}");
-        [("app_url".to_owned(), url.into()), ("app_address".to_owned(), address.into())].into()
+        let variables = [
+            ("app_url", format!("http://{}", self.http_address)),
+            ("app_address", self.http_address.clone()),
+            ("app_grpc", format!("grpc://{}", self.grpc_address)),
+            ("app_grpc_address", self.grpc_address.clone()),
+        ];
+        variables.map(|(name, value)| (name.to_owned(), value.into())).into()
     }
 
     /// Answers requests for `path` that match `when` like this from now on.
@@ -92,6 +113,57 @@ impl Application {
     }
 }
 
+impl Application {
+    /// Publishes on the youngest stream for this question, then ends it if told so.
+    pub fn stream(&self, path: &str, when: Option<&Value>, step: &Map<String, Value>) -> Result<(), String> {
+        self.with_stream(path, when, |stream| {
+            let publications = step.get("publish").and_then(Value::as_array).into_iter().flatten();
+            publications.for_each(|publication| stream.publish(publication));
+            if let Some(fails) = step.get("fails") {
+                stream.fail(fails);
+            }
+            if step.contains_key("ends") {
+                stream.to_client = None;
+            }
+        })
+    }
+
+    /// What the client published next on the youngest stream for this question.
+    pub async fn published(&self, path: &str, when: Option<&Value>) -> Result<Value, String> {
+        let mut published = self
+            .with_stream(path, when, |stream| stream.published.take())?
+            .ok_or("another step waits already")?;
+        let message = published.recv().await;
+        self.with_stream(path, when, |stream| stream.published = Some(published))?;
+        message.ok_or_else(|| "the server ended its side of the stream".to_owned())
+    }
+
+    /// Waits until the server has given the youngest stream for this question up.
+    pub async fn stream_dropped(&self, path: &str, when: Option<&Value>) -> Result<(), String> {
+        let to_client = self.with_stream(path, when, |stream| stream.to_client.clone())?;
+        to_client.ok_or("the application ended it itself")?.closed().await;
+        Ok(())
+    }
+
+    fn with_stream<T>(
+        &self,
+        path: &str,
+        when: Option<&Value>,
+        with: impl FnOnce(&mut Stream) -> T,
+    ) -> Result<T, String> {
+        let mut pages = self.book.pages();
+        let stream = pages.streams.iter_mut().rev().find(|stream| stream.question.is(path, when));
+        stream.map(with).ok_or_else(|| format!("no stream {path} {when:?}"))
+    }
+}
+
+fn listen() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind a loopback port");
+    listener.set_nonblocking(true).expect("sockets can be non-blocking");
+    let address = listener.local_addr().expect("a bound socket has an address").to_string();
+    (listener, address)
+}
+
 impl Book {
     fn pages(&self) -> MutexGuard<'_, Pages> {
         lock(&self.pages)
@@ -101,6 +173,10 @@ impl Book {
         let questions = &mut self.pages().questions;
         let at = questions.iter().position(|question| question.is(path, when))?;
         Some(questions.remove(at))
+    }
+
+    fn keep(&self, stream: Stream) {
+        self.pages().streams.push(stream);
     }
 
     /// Keeps a request and finds what is answered; the youngest script counts.

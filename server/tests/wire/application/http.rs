@@ -45,7 +45,8 @@ async fn connection(mut stream: TcpStream, book: &Book) -> Option<()> {
     }
 }
 
-fn add(headers: &mut Map<String, Value>, name: String, value: &str) {
+/// Adds a header; one that comes again makes a list.
+pub(super) fn add(headers: &mut Map<String, Value>, name: String, value: &str) {
     match headers.get_mut(&name) {
         None => drop(headers.insert(name, value.into())),
         Some(Value::Array(values)) => values.push(value.into()),

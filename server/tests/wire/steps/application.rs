@@ -33,6 +33,19 @@ impl Run<'_> {
         Ok(())
     }
 
+    pub(super) async fn stream(&mut self, step: &mut Step) -> Result<(), String> {
+        let (path, when, members) = place(step)?;
+        let application = &self.target.application;
+        match (step.take("published"), step.take("dropped")) {
+            (Some(expected), _) => {
+                let message = application.published(&path, when.as_ref()).await?;
+                self.check(&expected, &message["publication"])
+            }
+            (None, Some(_)) => application.stream_dropped(&path, when.as_ref()).await,
+            (None, None) => application.stream(&path, when.as_ref(), &members),
+        }
+    }
+
     pub(super) fn not_asked(&mut self, step: &mut Step) -> Result<(), String> {
         let (path, when, _) = place(step)?;
         match self.target.application.was_asked(&path, when.as_ref()) {
