@@ -21,7 +21,7 @@ use crate::reactor::{Backend, Reactor};
 use crate::seams::{Clock, SystemClock};
 use crate::transport::uni_http_stream::UnusableStatus;
 use crate::transport::websocket::accept::Options;
-use crate::transport::{grpc_stream, uni_grpc};
+use crate::transport::{grpc_stream, uni_grpc, webtransport};
 use arc_swap::ArcSwap;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -30,6 +30,9 @@ const API_BODY_LIMIT: usize = 64 << 20;
 
 /// Bytes of a message over gRPC when nothing is configured, as gRPC implementations agree on.
 const DEFAULT_GRPC_MESSAGE_SIZE: usize = 4 << 20;
+
+/// Bytes of a message over WebTransport when the limit is zero.
+const DEFAULT_WEBTRANSPORT_MESSAGE_SIZE: usize = 64 << 10;
 
 /// Why the parts do not fit together. All of them end the start.
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +159,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
         reactor: reactor.clone(),
         node: node.clone(),
         websocket: (!config.websocket.disabled).then(|| route_path(&config.websocket.handler_prefix)),
+        webtransport: config.webtransport.enabled.then(|| webtransport(config)),
         grpc_stream: config
             .grpc_stream
             .enabled
@@ -210,6 +214,7 @@ impl Assembly {
             explorer: groups
                 .swagger
                 .then(|| Explorer::new(&config.swagger.handler_prefix, &config.http_api.handler_prefix)),
+            alt_svc: None,
             count_requests: config.prometheus.instrument_http_handlers,
         })
     }
@@ -250,6 +255,7 @@ impl Assembly {
             health: None,
             metrics: None,
             explorer: None,
+            alt_svc: None,
             count_requests: false,
         })
     }
@@ -270,6 +276,7 @@ impl Assembly {
             health: None,
             metrics: None,
             explorer: None,
+            alt_svc: None,
             count_requests: false,
         }
     }
@@ -293,6 +300,15 @@ impl Assembly {
         self.reactor.reload(environment);
         Ok(())
     }
+}
+
+fn webtransport(config: &Config) -> (String, webtransport::Options) {
+    let section = &config.webtransport;
+    let message_size = match section.message_size_limit {
+        0 => DEFAULT_WEBTRANSPORT_MESSAGE_SIZE,
+        size => size,
+    };
+    (route_path(&section.handler_prefix), webtransport::Options { message_size })
 }
 
 fn metrics_settings(config: &Config) -> MetricsSettings {

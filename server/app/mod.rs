@@ -9,6 +9,7 @@ mod endpoints;
 mod engines;
 mod grpc_transports;
 mod policy;
+mod ports;
 mod proxies;
 mod redis;
 mod resolve;
@@ -16,6 +17,7 @@ mod run;
 mod tokens;
 
 pub use assemble::{Assembly, AssemblyError, assemble};
+pub use ports::PortError;
 pub use proxies::{ProxyError, check_proxies};
 pub use resolve::{TokenError, namespaces, verifier_options, verifiers};
 pub use run::{RunError, run};

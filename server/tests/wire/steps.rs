@@ -21,11 +21,11 @@
 //! | `quiet: true` | nothing arrives before the reply to a command sent now |
 //! | `closed: [code, reason]`, `dropped: true` | the server closes with this code (`skip: true` passes over messages before it), or without one |
 //! | `ends: [code, …]` | the connection ends with one of these close codes or without a code |
-//! | `ended: {status, message, metadata}` | the gRPC call, whose end was read, ended with this |
+//! | `ended: {status, message, metadata}`, `ended: {code, reason}` | the gRPC call, whose end was read, ended with this; the session of WebTransport ends with this |
 //! | `close: code`, `cut: true` | the client closes with a frame, or drops the connection; in a gRPC call, it ends its side or cancels |
 //! | `api: method` | calls the HTTP API: `with`, then `result`, or `error: [code, message]`, or `answer` (the whole body); `status`, `headers`; `detach: true` sends it in the background and ignores the answer |
 //! | `grpc: Method` | calls the gRPC API: `with`, `metadata`, `port`, then as `api`, or `status: [code, message]` with `detail` |
-//! | `http: {method, path, query, headers, body, json, port, tls}` | any request: `status`, `response_headers`, `json` (pattern), `text`, `contains` (list of texts), `metrics` (list of samples, labels in any order, value optional) |
+//! | `http: {method, path, query, headers, body, json, port, tls, http3}` | any request: `status`, `response_headers`, `json` (pattern), `text`, `contains` (list of texts), `metrics` (list of samples, labels in any order, value optional) |
 //! | `tcp: bytes as text` | raw bytes on a TCP connection, one HTTP response read: as `http` |
 //! | `set: {name: value}`, `repeat: n` with `steps` (`${n}` counts from 1), `each: list` with `steps` (`${item}`), `signal: TERM` | |
 //! | `reload: config` | merges this over the configuration, rewrites the file and sends SIGHUP |
@@ -176,7 +176,7 @@ impl Run<'_> {
             "dropped" => self.dropped(step).await,
             "ends" => self.ends(step).await,
             "close" => self.close(step).await,
-            "ended" => self.ended(step),
+            "ended" => self.ended(step).await,
             "cut" => self.cut(step),
             "api" => self.api(step).await,
             "grpc" => self.grpc(step).await,
