@@ -31,7 +31,7 @@
 //! | `reload: config` | merges this over the configuration, rewrites the file and sends SIGHUP |
 //! | `backend: {path, when, …}` | makes the application answer matching requests with `answer` (JSON) or `body`, `status`, `headers`; `after` so many milliseconds, `drip` one byte each so many; `hang: true` never; `raw` bytes and the end. Over gRPC the path is the method, and the answer may be a status, `fails: [code, message]`; of a stream it is the decision, or `first` the first message, followed by `publications` |
 //! | `stream: {path, when, publish, ends, fails}` | the application goes on with such a stream: publications, then perhaps an end; or the option `published: pattern` expects what the client published, `dropped: true` that the server gave it up |
-//! | `asked: {path, when}` | the application gets or got such a request: `request` (pattern of its body), `headers`, `method` |
+//! | `asked: {path, when}` | the application gets or got such a request: `request` (pattern of its body), `headers`, `method`, `certificate: bool` |
 //! | `not_asked: {path, when}` | it got none, or none that `asked` has not seen |
 //! | `jwks: {path, keys, status}`, `jwks_hits: {path, count}` | publishes a key set; expects a request count |
 //!
