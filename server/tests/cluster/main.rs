@@ -11,6 +11,7 @@ mod checker_tests;
 mod link;
 mod log;
 mod node;
+mod pipeline;
 mod publisher;
 mod run;
 mod scenario;
