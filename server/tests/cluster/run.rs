@@ -17,7 +17,7 @@ use crate::broker::Broker;
 use crate::checker;
 use crate::link::{Link, State};
 use crate::log::{Event, Log};
-use crate::node::Node;
+use crate::node::{Node, OTHER, other_binary, own_binary};
 use crate::pipeline::Pipeline;
 use crate::publisher::{API_KEY, Api, Publisher};
 use crate::scenario::{Load, Publishing, Scenario, Step, merged};
@@ -77,7 +77,7 @@ struct Member {
 
 impl Stage {
     async fn set(scenario: &Scenario, log: Arc<Log>) -> Result<Self, String> {
-        let broker = block_in_place(|| Broker::start(scenario.broker));
+        let broker = Broker::start(scenario.broker).await;
         let mut nodes = Vec::new();
         for name in ('a'..).take(scenario.load.nodes) {
             let link = Link::open(broker.address()).await.map_err(|error| error.to_string())?;
@@ -202,6 +202,8 @@ impl Stage {
             Step::Resume(target) if target == "broker" => block_in_place(|| self.broker.resume()),
             Step::Kill(name) => block_in_place(|| self.member(name).map(|member| member.node.kill()))?,
             Step::Start(name) => block_in_place(|| self.member(name)?.node.start())?,
+            Step::BecomeOwn(name) => self.become_program(name, own_binary())?,
+            Step::BecomeOther(name) => self.become_program(name, other()?)?,
             Step::Terminate(name) => block_in_place(|| self.member(name)?.node.terminate())?,
             Step::Pause(name) => self.member(name)?.node.signal("STOP")?,
             Step::Resume(name) => self.member(name)?.node.signal("CONT")?,
@@ -227,6 +229,12 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    fn become_program(&self, name: &str, binary: PathBuf) -> Result<(), String> {
+        let node = &self.member(name)?.node;
+        node.become_program(binary);
+        block_in_place(|| node.start())
     }
 
     /// Waits until presence of all channels counts all clients, and no ghosts, wherever it is asked for.
@@ -255,7 +263,7 @@ impl Stage {
     async fn ready(&self, node: &Node, status: u16) -> Result<(), String> {
         let address = node.address();
         let wait = async {
-            while self.api.status(&address, "/ready").await != Some(status) {
+            while self.api.status(&address, node.ready_path()).await != Some(status) {
                 tokio::time::sleep(POLL).await;
             }
         };
@@ -270,6 +278,11 @@ impl Stage {
         };
         timeout(PATIENCE, wait).await.map_err(|_| format!("{what} did not come in {PATIENCE:?}"))
     }
+}
+
+/// The other server.
+fn other() -> Result<PathBuf, String> {
+    other_binary().ok_or_else(|| format!("{OTHER} names no server"))
 }
 
 /// Waits until all tasks came to their end.

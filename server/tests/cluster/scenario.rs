@@ -34,6 +34,9 @@ pub struct Scenario {
     /// Id in the reliability plan.
     pub row: String,
     pub broker: BrokerKind,
+    /// All nodes begin as the other server; without one the scenario is ignored.
+    #[serde(default)]
+    pub begins_with_other: bool,
     #[serde(default)]
     pub load: Load,
     /// Laid over `load` in the long form.
@@ -148,6 +151,10 @@ pub enum Step {
     Kill(String),
     /// Starts a process again.
     Start(String),
+    /// Starts a node that ended as the server of this repository, on the same configuration.
+    BecomeOwn(String),
+    /// Starts a node that ended as the other server, on the same configuration.
+    BecomeOther(String),
     /// Ends a process in good order.
     Terminate(String),
     /// Stops a process where it stands.
