@@ -5,11 +5,11 @@ use super::explorer::Explorer;
 use super::grpc::GrpcFront;
 use super::http::{ApiRoute, HttpApi};
 use super::reply;
-use crate::net::{Body, Peer, client_address};
+use crate::net::{Body, Peer, RequestBody, client_address};
 use crate::node::Node;
 use crate::observability::METRICS_CONTENT_TYPE;
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::header::{ALT_SVC, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::Future;
@@ -26,7 +26,7 @@ pub trait ConnectionEndpoints: Send + Sync + 'static {
     /// Whether `path` is one of theirs. Called for most requests, so it must be cheap.
     fn handles(&self, path: &str) -> bool;
     /// Answers a request for such a path. The connection can be upgraded.
-    fn call(&self, request: Request<Incoming>, peer: Peer) -> Reply;
+    fn call(&self, request: Request<RequestBody>, peer: Peer) -> Reply;
 }
 
 /// Where load balancers ask whether publications reach this node; served with `/health`.
@@ -48,6 +48,8 @@ pub struct Port {
     pub metrics: Option<String>,
     /// Page to try the API.
     pub explorer: Option<Explorer>,
+    /// Where else requests are served, told in responses over TCP: HTTP/3 at this port.
+    pub alt_svc: Option<HeaderValue>,
     /// Count requests by path, method and status (`prometheus.instrument_http_handlers`).
     pub count_requests: bool,
 }
@@ -101,7 +103,7 @@ impl Port {
         names
     }
 
-    fn route(&self, request: &Request<Incoming>) -> Route<'_> {
+    fn route(&self, request: &Request<RequestBody>) -> Route<'_> {
         let path = request.uri().path();
         if let Some(api) = &self.api
             && let Some(route) = api.route(path)
@@ -133,7 +135,7 @@ impl Port {
         }
     }
 
-    fn answer(&self, request: Request<Incoming>, peer: Peer) -> Reply {
+    fn answer(&self, request: Request<RequestBody>, peer: Peer) -> Reply {
         match self.route(&request) {
             Route::Api(api, route) => Box::pin(Arc::clone(api).call(route, request)),
             Route::Connection(endpoints) => endpoints.call(request, peer),
@@ -156,7 +158,7 @@ impl Port {
     }
 
     /// The label of a route in metrics. Peers cannot make new ones.
-    fn label(&self, request: &Request<Incoming>) -> Cow<'static, str> {
+    fn label(&self, request: &Request<RequestBody>) -> Cow<'static, str> {
         match self.route(request) {
             Route::Api(..) | Route::Connection(_) | Route::Health | Route::Ready | Route::Metrics => {
                 request.uri().path().to_owned().into()
@@ -172,16 +174,30 @@ fn ready(response: Response<Body>) -> Reply {
     Box::pin(std::future::ready(response))
 }
 
-impl hyper::service::Service<Request<Incoming>> for PortService {
+impl hyper::service::Service<Request<RequestBody>> for PortService {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Infallibly;
 
-    fn call(&self, request: Request<Incoming>) -> Infallibly {
-        if self.port.count_requests || tracing::enabled!(tracing::Level::DEBUG) {
-            return Infallibly(observed(Arc::clone(&self.port), request, self.peer));
+    fn call(&self, request: Request<RequestBody>) -> Infallibly {
+        if let Some(alt_svc) = self.port.alt_svc.clone().filter(|_| request.version() < Version::HTTP_3) {
+            let reply = self.reply(request);
+            return Infallibly(Box::pin(async move {
+                let mut response = reply.await;
+                response.headers_mut().insert(ALT_SVC, alt_svc);
+                response
+            }));
         }
-        Infallibly(self.port.answer(request, self.peer))
+        Infallibly(self.reply(request))
+    }
+}
+
+impl PortService {
+    fn reply(&self, request: Request<RequestBody>) -> Reply {
+        if self.port.count_requests || tracing::enabled!(tracing::Level::DEBUG) {
+            return observed(Arc::clone(&self.port), request, self.peer);
+        }
+        self.port.answer(request, self.peer)
     }
 }
 
@@ -197,7 +213,7 @@ impl Future for Infallibly {
 }
 
 /// Answers a request, counts it and tells it at debug level.
-fn observed(port: Arc<Port>, request: Request<Incoming>, peer: Peer) -> Reply {
+fn observed(port: Arc<Port>, request: Request<RequestBody>, peer: Peer) -> Reply {
     let started = port.node.clock().now().instant;
     let method = request.method().clone();
     let path = request.uri().path().to_owned();

@@ -2,13 +2,12 @@
 
 use super::access::Access;
 use super::service::Service;
-use crate::net::{Body, GrpcKind, grpc_call};
+use crate::net::{Body, GrpcKind, RequestBody, grpc_call};
 use gyre_proto::FILE_DESCRIPTOR_SET;
 use gyre_proto::api::centrifugo_api_server::{CentrifugoApiServer, SERVICE_NAME};
 use gyre_proto::service::GrpcApi;
 use http::header::HeaderValue;
 use http::{HeaderMap, Request, Response};
-use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tonic::Status;
@@ -99,7 +98,7 @@ impl GrpcFront {
     }
 
     /// Answers a request.
-    pub async fn call(self, request: Request<Incoming>) -> Response<Body> {
+    pub async fn call(self, request: Request<RequestBody>) -> Response<Body> {
         let kind = GrpcKind::of(request.headers()).unwrap_or(GrpcKind::Native);
         let dispatch = async |front: Self, request| {
             let Ok(response) = front.dispatch(request).await;

@@ -3,14 +3,13 @@
 use super::access::Access;
 use super::reply;
 use super::service::Service;
-use crate::net::{Body, BodyError, read_body};
+use crate::net::{Body, BodyError, RequestBody, read_body};
 use crate::observability::{ApiProtocol, ApiRequestUnreadable};
 use bytes::Bytes;
 use gyre_proto::json::JsonEncode;
 use gyre_proto::legacy;
 use gyre_proto::service::{ApiMethod, ApiService, CallError, call_json, http_status};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -75,7 +74,7 @@ impl HttpApi {
     }
 
     /// Answers a request.
-    pub async fn call(self: Arc<Self>, route: ApiRoute, request: Request<Incoming>) -> Response<Body> {
+    pub async fn call(self: Arc<Self>, route: ApiRoute, request: Request<RequestBody>) -> Response<Body> {
         let (head, body) = request.into_parts();
         if head.method != Method::POST {
             return reply::empty(StatusCode::METHOD_NOT_ALLOWED);

@@ -4,6 +4,7 @@ use super::callers::Callers;
 use super::endpoints::{EmulatedEndpoints, Endpoints, FrontPage, Gate, UniEndpoints};
 use super::engines::{BrokerEngine, ControlPath, EngineError, Engines};
 use super::grpc_transports::UniGrpcPort;
+use super::proxies::{ProxyError, proxies};
 use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
 use crate::api::{
@@ -16,12 +17,11 @@ use crate::cluster::{Cluster, Controller};
 use crate::config::Config;
 use crate::node::{Connections, Everywhere, Node, NodeParts};
 use crate::observability::{ApiProtocol, Metrics, MetricsSettings};
-use crate::proxy::{Events, Nobody};
 use crate::reactor::{Backend, Reactor};
 use crate::seams::{Clock, SystemClock};
 use crate::transport::uni_http_stream::UnusableStatus;
 use crate::transport::websocket::accept::Options;
-use crate::transport::{grpc_stream, uni_grpc};
+use crate::transport::{grpc_stream, uni_grpc, webtransport};
 use arc_swap::ArcSwap;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -30,6 +30,9 @@ const API_BODY_LIMIT: usize = 64 << 20;
 
 /// Bytes of a message over gRPC when nothing is configured, as gRPC implementations agree on.
 const DEFAULT_GRPC_MESSAGE_SIZE: usize = 4 << 20;
+
+/// Bytes of a message over WebTransport when the limit is zero.
+const DEFAULT_WEBTRANSPORT_MESSAGE_SIZE: usize = 64 << 10;
 
 /// Why the parts do not fit together. All of them end the start.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +55,9 @@ pub enum AssemblyError {
     /// Redis cannot be used.
     #[error("start engines")]
     Engines(#[from] EngineError),
+    /// The application cannot be asked as configured.
+    #[error("prepare proxies")]
+    Proxies(#[from] ProxyError),
     /// The operating system refuses threads or event queues.
     #[error("start reactor")]
     Reactor(#[from] std::io::Error),
@@ -75,6 +81,7 @@ pub struct Assembly {
     namespaces: Arc<SwappableNamespaces>,
     endpoints: Arc<Endpoints>,
     service: Arc<Service>,
+    clock: Arc<dyn Clock>,
     /// This node among the others, and what carries its messages when it is not alone.
     pub cluster: (Arc<Cluster>, Option<Arc<dyn Controller>>),
     /// Kept alive for the reactor's backend, which must not own its reactor.
@@ -131,7 +138,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
         connections: connections.clone(),
     };
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
-    let application = application(config);
+    let application = Arc::new(proxies(config, &metrics, &clock)?);
     let environment = resolve::environment(config, namespaces, application, node.uid());
     let reactor = Reactor::new(shards, environment, backend, clock.clone(), metrics.clone(), runtime)?;
     engine.attach(reactor.clone());
@@ -152,6 +159,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
         reactor: reactor.clone(),
         node: node.clone(),
         websocket: (!config.websocket.disabled).then(|| route_path(&config.websocket.handler_prefix)),
+        webtransport: config.webtransport.enabled.then(|| webtransport(config)),
         grpc_stream: config
             .grpc_stream
             .enabled
@@ -183,6 +191,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
         namespaces: node_namespaces,
         endpoints,
         service,
+        clock,
         cluster: (cluster, controller),
         _everywhere: everywhere,
     })
@@ -205,6 +214,7 @@ impl Assembly {
             explorer: groups
                 .swagger
                 .then(|| Explorer::new(&config.swagger.handler_prefix, &config.http_api.handler_prefix)),
+            alt_svc: None,
             count_requests: config.prometheus.instrument_http_handlers,
         })
     }
@@ -245,6 +255,7 @@ impl Assembly {
             health: None,
             metrics: None,
             explorer: None,
+            alt_svc: None,
             count_requests: false,
         })
     }
@@ -265,6 +276,7 @@ impl Assembly {
             health: None,
             metrics: None,
             explorer: None,
+            alt_svc: None,
             count_requests: false,
         }
     }
@@ -280,7 +292,7 @@ impl Assembly {
     pub fn reload(&self, config: &Config) -> Result<(), AssemblyError> {
         let namespaces = Arc::new(resolve::namespaces(config)?);
         let verifiers = resolve::verifiers(config, &tokio::runtime::Handle::current())?;
-        let application = application(config);
+        let application = Arc::new(proxies(config, &self.endpoints.metrics, &self.clock)?);
         let environment = resolve::environment(config, namespaces.clone(), application, self.node.uid());
         self.endpoints.callers.store(Arc::new(Callers::new(config)));
         self.authority.replace(verifiers);
@@ -290,9 +302,13 @@ impl Assembly {
     }
 }
 
-/// What answers questions to the application.
-fn application(_: &Config) -> Arc<dyn Events> {
-    Arc::new(Nobody)
+fn webtransport(config: &Config) -> (String, webtransport::Options) {
+    let section = &config.webtransport;
+    let message_size = match section.message_size_limit {
+        0 => DEFAULT_WEBTRANSPORT_MESSAGE_SIZE,
+        size => size,
+    };
+    (route_path(&section.handler_prefix), webtransport::Options { message_size })
 }
 
 fn metrics_settings(config: &Config) -> MetricsSettings {

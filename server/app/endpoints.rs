@@ -9,20 +9,19 @@ pub use uni::UniEndpoints;
 use super::callers::Callers;
 use crate::api::{ConnectionEndpoints, Reply};
 use crate::auth::OriginPolicy;
-use crate::net::{Body, Peer};
+use crate::net::{Body, Peer, RequestBody};
 use crate::node::Node;
 use crate::observability::{ConnectionLimitReached, Metrics};
 use crate::reactor::Reactor;
 use crate::session::Origin;
-use crate::transport::grpc_stream;
 use crate::transport::websocket::accept::{self, Options};
+use crate::transport::{grpc_stream, webtransport};
 use arc_swap::ArcSwap;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN,
 };
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,6 +37,8 @@ pub struct Endpoints {
     pub node: Arc<Node>,
     /// Path of the WebSocket endpoint; none when disabled.
     pub websocket: Option<String>,
+    /// Path of the WebTransport endpoint and how it behaves; none when disabled.
+    pub webtransport: Option<(String, webtransport::Options)>,
     /// The client protocol over gRPC; none when disabled.
     pub grpc_stream: Option<grpc_stream::Options>,
     /// Path where clients find out whether they may connect; none when disabled.
@@ -66,6 +67,7 @@ impl ConnectionEndpoints for Endpoints {
     fn names(&self) -> Vec<&'static str> {
         let named = [
             ("websocket", self.websocket.is_some()),
+            ("webtransport", self.webtransport.is_some()),
             ("grpc_stream", self.grpc_stream.is_some()),
             ("init", self.init.is_some()),
         ];
@@ -75,6 +77,7 @@ impl ConnectionEndpoints for Endpoints {
 
     fn handles(&self, path: &str) -> bool {
         self.websocket.as_deref() == Some(path)
+            || self.webtransport_at(path).is_some()
             || self.init.as_deref() == Some(path)
             || (path == "/" && self.front_page.is_some())
             || self.emulated.at(path).is_some()
@@ -82,7 +85,7 @@ impl ConnectionEndpoints for Endpoints {
             || (self.grpc_stream.is_some() && path.starts_with(grpc_stream::SERVICE))
     }
 
-    fn call(&self, request: Request<Incoming>, _peer: Peer) -> Reply {
+    fn call(&self, request: Request<RequestBody>, _peer: Peer) -> Reply {
         if let Some(page) = self.front_page.as_ref().filter(|_| request.uri().path() == "/") {
             let mut response = Response::new(Body::from(page()));
             let html = HeaderValue::from_static("text/html; charset=utf-8");
@@ -99,10 +102,14 @@ impl ConnectionEndpoints for Endpoints {
         if let Some(endpoint) = emulated.filter(|endpoint| !endpoint.connects()) {
             return self.emulated(endpoint, request);
         }
-        let response = match self.refuse() {
-            Some(refused) => refused,
-            None if self.websocket.as_deref() == Some(request.uri().path()) => self.websocket(request),
-            None => match (emulated, self.uni.at(request.uri().path())) {
+        let webtransport = self.webtransport_at(request.uri().path());
+        let response = match (self.refuse(), webtransport) {
+            (Some(refused), _) => refused,
+            (None, Some(options)) => self.webtransport(request, options),
+            (None, None) if self.websocket.as_deref() == Some(request.uri().path()) => {
+                self.websocket(request)
+            }
+            (None, None) => match (emulated, self.uni.at(request.uri().path())) {
                 (Some(endpoint), _) => return self.emulated(endpoint, request),
                 (None, Some(endpoint)) => return self.uni(endpoint, request),
                 (None, None) => self.init(&request),
@@ -122,7 +129,7 @@ impl Endpoints {
     }
 
     /// Answers with nothing but whether connecting is possible, so that a page can try before it connects.
-    fn init(&self, request: &Request<Incoming>) -> Response<Body> {
+    fn init(&self, request: &Request<RequestBody>) -> Response<Body> {
         let mut response = match *request.method() {
             Method::GET => {
                 let mut response = Response::new(Body::from("{}"));
@@ -137,7 +144,7 @@ impl Endpoints {
     }
 
     /// Lets pages of allowed origins read the answer.
-    pub(super) fn allow_origin(&self, request: &Request<Incoming>, headers: &mut HeaderMap) {
+    pub(super) fn allow_origin(&self, request: &Request<RequestBody>, headers: &mut HeaderMap) {
         let origin = request.headers().get(ORIGIN);
         if !self.origins.allows(origin.and_then(|origin| origin.to_str().ok())) {
             return;
@@ -149,13 +156,26 @@ impl Endpoints {
         }
     }
 
-    fn websocket(&self, request: Request<Incoming>) -> Response<Body> {
+    fn websocket(&self, request: Request<RequestBody>) -> Response<Body> {
         let (allowed, origin) = (self.allows_origin(&request), self.origin_of(request.headers()));
         accept::accept(request, self.websocket_options, allowed, origin, self.reactor.clone())
     }
 
+    fn webtransport_at(&self, path: &str) -> Option<webtransport::Options> {
+        self.webtransport.as_ref().filter(|(own, _)| own == path).map(|(_, options)| *options)
+    }
+
+    fn webtransport(&self, request: Request<RequestBody>, options: webtransport::Options) -> Response<Body> {
+        let (allowed, origin) = (self.allows_origin(&request), self.origin_of(request.headers()));
+        let mut permissions = HeaderMap::new();
+        self.allow_origin(&request, &mut permissions);
+        let mut response = webtransport::accept(request, options, allowed, origin, self.reactor.clone());
+        response.headers_mut().extend(permissions);
+        response
+    }
+
     /// Whether the page a request comes from may connect.
-    fn allows_origin(&self, request: &Request<Incoming>) -> bool {
+    fn allows_origin(&self, request: &Request<RequestBody>) -> bool {
         self.origins.allows(request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()))
     }
 

@@ -2,7 +2,7 @@
 
 use super::endpoints::Endpoints;
 use crate::api::{ConnectionEndpoints, Reply};
-use crate::net::{Body, GrpcKind, Peer, grpc_call};
+use crate::net::{Body, GrpcKind, Peer, RequestBody, grpc_call};
 use crate::session::Origin;
 use crate::transport::{grpc_stream, uni_grpc};
 use http::header::{
@@ -10,7 +10,6 @@ use http::header::{
     HeaderValue, ORIGIN,
 };
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use std::future::ready;
 use std::sync::Arc;
 use tonic::Status;
@@ -39,7 +38,7 @@ impl ConnectionEndpoints for UniGrpcPort {
         true
     }
 
-    fn call(&self, request: Request<Incoming>, _peer: Peer) -> Reply {
+    fn call(&self, request: Request<RequestBody>, _peer: Peer) -> Reply {
         let (reactor, options) = (self.endpoints.reactor.clone(), self.options);
         // The user header is not trusted here: the proxy that sets it stands before the main port.
         let origin = self.endpoints.origin_of_call(request.headers());
@@ -57,7 +56,7 @@ impl ConnectionEndpoints for UniGrpcPort {
 
 impl Endpoints {
     /// Answers a call of `gyre.realtime.v1.Realtime`.
-    pub(super) fn grpc_stream(&self, request: Request<Incoming>, options: grpc_stream::Options) -> Reply {
+    pub(super) fn grpc_stream(&self, request: Request<RequestBody>, options: grpc_stream::Options) -> Reply {
         let reactor = self.reactor.clone();
         let header_user = self.origin_of(request.headers()).header_user;
         let origin = Origin { header_user, ..self.origin_of_call(request.headers()) };
@@ -82,7 +81,7 @@ impl Endpoints {
     }
 
     /// Checks who calls and hands the call to `serve`.
-    fn grpc<S, F>(&self, request: Request<Incoming>, serve: S) -> Reply
+    fn grpc<S, F>(&self, request: Request<RequestBody>, serve: S) -> Reply
     where
         S: Fn(Request<GrpcBody>, GrpcKind) -> F + Send + Sync + 'static,
         F: Future<Output = Response<GrpcBody>> + Send,

@@ -9,11 +9,14 @@ mod endpoints;
 mod engines;
 mod grpc_transports;
 mod policy;
+mod ports;
+mod proxies;
 mod redis;
 mod resolve;
 mod run;
 mod tokens;
 
 pub use assemble::{Assembly, AssemblyError, assemble};
+pub use ports::PortError;
 pub use resolve::{TokenError, namespaces, verifier_options, verifiers};
 pub use run::{RunError, run};

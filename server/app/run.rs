@@ -3,21 +3,17 @@
 use super::assemble::{Assembly, AssemblyError, assemble};
 use super::drain::drain;
 use super::endpoints::FrontPage;
-use crate::api::{PlacementSettings, Port, TlsChoice, http_service, place};
-use crate::config::sections::listeners::Tls;
-use crate::config::{Config, Pem, PemError};
+use super::ports::{PortError, Ports};
+use crate::config::Config;
 use crate::net::Workers;
-use crate::net::{ListenError, PemMaterial, Serving as Listener, TlsError, listen, serve, tls_server_config};
 use crate::node::Node;
-use crate::observability::{InsecureMode, Serving, Starting};
+use crate::observability::{InsecureMode, Starting};
 use crate::seams::{Clock, SystemClock};
 use crate::session::Close;
 use gyre_proto::codes::DisconnectCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 /// How often the embedded engine frees what has expired.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -30,23 +26,7 @@ pub enum RunError {
     Assembly(#[from] AssemblyError),
     /// A port cannot be opened.
     #[error("open a port")]
-    Listen(#[from] ListenError),
-    /// A certificate or key cannot be read.
-    #[error("read {key}")]
-    Pem {
-        /// Path of the key in the configuration.
-        key: String,
-        /// Why not.
-        source: PemError,
-    },
-    /// TLS cannot be set up.
-    #[error("set up tls of {section}")]
-    Tls {
-        /// Section of the configuration.
-        section: &'static str,
-        /// Why not.
-        source: TlsError,
-    },
+    Port(#[from] PortError),
     /// Signals cannot be listened to.
     #[error("listen to signals")]
     Signals(#[from] std::io::Error),
@@ -81,9 +61,7 @@ pub async fn run(
     let _pid_file = PidFile::write(&config.pid_file)?;
 
     let workers = Arc::new(Workers::start(shards)?);
-    let (stop, stopped) = watch::channel(false);
-    let mut listeners = JoinSet::new();
-    open_ports(&assembly, &config, &workers, &stopped, &mut listeners)?;
+    let mut ports = Ports::open(&assembly, &config, &workers)?;
     let sweeper = tokio::spawn(sweep(assembly.broker.clone()));
     let aggregator =
         tokio::spawn(aggregate(assembly.node.clone(), config.node.info_metrics_aggregate_interval.to_std()));
@@ -100,7 +78,7 @@ pub async fn run(
     if let Some(api) = &assembly.http_api {
         api.stop();
     }
-    let _ = stop.send(true);
+    ports.stop();
     let time = config.shutdown.timeout.to_std();
     let draining =
         drain(&assembly.reactor, Close::from(DisconnectCode::Shutdown), config.shutdown.drain_rate, time);
@@ -108,7 +86,7 @@ pub async fn run(
     tokio::select! {
         () = async {
             draining.await;
-            while listeners.join_next().await.is_some() {}
+            ports.ended().await;
             while assembly.reactor.open_connections() > 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -129,95 +107,6 @@ pub async fn run(
     })
     .await;
     Ok(())
-}
-
-fn open_ports(
-    assembly: &Assembly,
-    config: &Config,
-    workers: &Arc<Workers>,
-    stopped: &watch::Receiver<bool>,
-    listeners: &mut JoinSet<()>,
-) -> Result<(), RunError> {
-    for placement in place(&placement_settings(config)) {
-        let port = assembly.port(config, placement.groups)?;
-        let tls = match placement.tls {
-            TlsChoice::Plain => None,
-            TlsChoice::Main => Some(tls("http_server.tls", &config.http_server.tls)?),
-            TlsChoice::Internal => Some(tls("http_server.internal_tls", &config.http_server.internal_tls)?),
-        };
-        let at = (placement.host.as_str(), placement.port);
-        open(at, port, tls, workers.clone(), stopped.clone(), listeners)?;
-    }
-    if config.grpc_api.enabled {
-        let section = &config.grpc_api;
-        let tls = section.tls.enabled.then(|| tls("grpc_api.tls", &section.tls)).transpose()?;
-        let port = assembly.separate_grpc(config)?;
-        let at = (section.address.as_str(), section.port);
-        open(at, port, tls, workers.clone(), stopped.clone(), listeners)?;
-    }
-    if config.uni_grpc.enabled {
-        let section = &config.uni_grpc;
-        let tls = section.tls.enabled.then(|| tls("uni_grpc.tls", &section.tls)).transpose()?;
-        let at = (section.address.as_str(), section.port);
-        open(at, assembly.uni_grpc(config), tls, workers.clone(), stopped.clone(), listeners)?;
-    }
-    Ok(())
-}
-
-fn open(
-    (host, port_number): (&str, u16),
-    port: Port,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    workers: Arc<Workers>,
-    mut stopped: watch::Receiver<bool>,
-    listeners: &mut JoinSet<()>,
-) -> Result<(), RunError> {
-    let listener = listen(host, port_number)?;
-    if let Ok(address) = listener.local_addr() {
-        Serving { endpoints: &port.names(), address, tls: tls.is_some() }.emit();
-    }
-    let serving =
-        Listener { listener, tls, workers: Some(workers), make_service: http_service(Arc::new(port)) };
-    listeners.spawn(serve(serving, async move {
-        // An error means the sender is gone, and with it the process's wish to serve.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    }));
-    Ok(())
-}
-
-fn tls(section: &'static str, tls: &Tls) -> Result<Arc<rustls::ServerConfig>, RunError> {
-    let load = |name: &str, pem: &Pem| match pem.load() {
-        Ok(text) => Ok(text.into_bytes()),
-        Err(source) => Err(RunError::Pem { key: format!("{section}.{name}"), source }),
-    };
-    let authorities = (!tls.client_ca_pem.is_empty()).then(|| load("client_ca_pem", &tls.client_ca_pem));
-    let material = PemMaterial {
-        certificates: load("cert_pem", &tls.cert_pem)?,
-        key: load("key_pem", &tls.key_pem)?,
-        client_authorities: authorities.transpose()?,
-    };
-    tls_server_config(&material).map_err(|source| RunError::Tls { section, source })
-}
-
-fn placement_settings(config: &Config) -> PlacementSettings {
-    let server = &config.http_server;
-    PlacementSettings {
-        address: server.address.clone(),
-        port: server.port,
-        internal_address: server.internal_address.clone(),
-        internal_port: server.internal_port.parse().ok(),
-        tls: server.tls.enabled,
-        tls_external: server.tls_external,
-        internal_tls: server.internal_tls.enabled,
-        api: !config.http_api.disabled,
-        api_external: config.http_api.external,
-        admin: false,
-        admin_external: false,
-        prometheus: config.prometheus.enabled,
-        swagger: config.swagger.enabled,
-        debug: false,
-        health: config.health.enabled,
-    }
 }
 
 fn warn_of_insecure_modes(config: &Config) {

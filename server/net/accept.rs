@@ -1,7 +1,7 @@
 //! Taking connections from a listener and serving HTTP/1.1 and HTTP/2 on them.
 
 use super::streams::{Streams, drive};
-use super::{Body, Peer, Workers};
+use super::{Body, Peer, RequestBody, Workers};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -56,7 +56,7 @@ pub struct Serving<M> {
 pub async fn serve<M, S>(serving: Serving<M>, stop: impl Future<Output = ()>)
 where
     M: Fn(Peer) -> S + Send + Sync + 'static,
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
     let Serving { listener, tls, workers, make_service } = serving;
@@ -81,7 +81,7 @@ where
         };
         // Best effort: the peer may have gone.
         let _ = stream.set_nodelay(true);
-        let service = make_service(Peer { address, tls: tls.is_some() });
+        let service = OverTcp(make_service(Peer { address, tls: tls.is_some() }));
         let watcher = graceful.watcher();
         let http = Arc::clone(&http);
         let Ok(stream) = stream.into_std() else { continue };
@@ -109,6 +109,19 @@ where
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+/// A service of requests that come over TCP.
+struct OverTcp<S>(S);
+
+impl<S: Service<Request<RequestBody>>> Service<Request<Incoming>> for OverTcp<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, request: Request<Incoming>) -> S::Future {
+        self.0.call(request.map(RequestBody::Tcp))
+    }
 }
 
 /// Which protocol a connection speaks.

@@ -1,5 +1,6 @@
 //! Bodies of requests and responses.
 
+use super::http3::QuicBody;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -77,6 +78,49 @@ impl http_body::Body for Body {
     }
 }
 
+/// Body of a request, whatever brings it.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// Nothing.
+    Empty,
+    /// Over HTTP/1.1 or HTTP/2.
+    Tcp(Incoming),
+    /// Over HTTP/3.
+    Quic(Box<QuicBody>),
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Tcp(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+            Self::Quic(body) => Pin::new(&mut **body).poll_frame(context).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Tcp(body) => body.is_end_stream(),
+            Self::Quic(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Tcp(body) => body.size_hint(),
+            Self::Quic(body) => body.size_hint(),
+        }
+    }
+}
+
 /// Why a request body could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
@@ -91,7 +135,7 @@ pub enum BodyError {
     TimedOut(Duration),
     /// The connection failed or broke the protocol.
     #[error("read body")]
-    Connection(#[from] hyper::Error),
+    Connection(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Reads a whole body of at most `limit` bytes within `timeout`.
@@ -100,7 +144,7 @@ pub enum BodyError {
 ///
 /// # Errors
 /// See [`BodyError`].
-pub async fn read_body(mut body: Incoming, limit: usize, timeout: Duration) -> Result<Bytes, BodyError> {
+pub async fn read_body(mut body: RequestBody, limit: usize, timeout: Duration) -> Result<Bytes, BodyError> {
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLarge { limit });
     }
@@ -115,11 +159,11 @@ pub async fn read_body(mut body: Incoming, limit: usize, timeout: Duration) -> R
     }
 }
 
-async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, BodyError> {
+async fn collect(body: &mut RequestBody, limit: usize) -> Result<Bytes, BodyError> {
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
+        let Ok(data) = frame.map_err(BodyError::Connection)?.into_data() else { continue };
         if first.len() + whole.len() + data.len() > limit {
             return Err(BodyError::TooLarge { limit });
         }

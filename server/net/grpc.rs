@@ -2,10 +2,9 @@
 //!
 //! Source: «gRPC over HTTP2» and «gRPC Web» of the gRPC project.
 
-use super::Body;
+use super::{Body, RequestBody};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response};
-use hyper::body::Incoming;
 use std::convert::Infallible;
 use tonic::body::Body as GrpcBody;
 use tonic_web::GrpcWebLayer;
@@ -34,7 +33,7 @@ impl GrpcKind {
 }
 
 /// Answers a call with `handler`, which sees native calls only.
-pub async fn grpc_call<H, F>(request: Request<Incoming>, kind: GrpcKind, handler: H) -> Response<Body>
+pub async fn grpc_call<H, F>(request: Request<RequestBody>, kind: GrpcKind, handler: H) -> Response<Body>
 where
     H: Fn(Request<GrpcBody>) -> F,
     F: Future<Output = Response<GrpcBody>>,

@@ -30,6 +30,9 @@ pub enum ListenError {
         /// What the system said.
         source: io::Error,
     },
+    /// The address of an open socket is not known.
+    #[error("ask for the address that was opened")]
+    Address(#[source] io::Error),
 }
 
 /// Listens on `host` and `port`; the empty host means every address of both families, port 0 a free one.

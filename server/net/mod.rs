@@ -2,17 +2,24 @@
 
 mod accept;
 mod body;
+mod client_tls;
 mod forwarded;
 mod grpc;
+mod http3;
 mod listen;
 mod streams;
 mod tls;
 mod workers;
 
 pub use accept::{Serving, serve};
-pub use body::{Body, BodyError, read_body};
+pub use body::{Body, BodyError, RequestBody, read_body};
+pub use client_tls::{ClientIdentity, ClientTlsError, client_config as tls_client_config};
 pub use forwarded::client_address;
 pub use grpc::{GrpcKind, grpc_call};
+pub use http3::{QuicBody, QuicError, QuicServing, quic_endpoint, serve_http3};
+pub use http3::{
+    Session as WebTransportSession, Stream as WebTransportStream, Upgrade as WebTransportUpgrade,
+};
 pub use listen::{ListenError, listen};
 pub use tls::{PemMaterial, TlsError, server_config as tls_server_config};
 pub use workers::Workers;

@@ -38,12 +38,18 @@ pub struct Serving<'a> {
     pub address: SocketAddr,
     /// Whether TLS is on.
     pub tls: bool,
+    /// Whether HTTP/3 is served at the same port.
+    pub http3: bool,
 }
 
 impl Serving<'_> {
     /// Tells it.
     pub fn emit(self) {
-        let with = if self.tls { " with TLS" } else { "" };
+        let with = match (self.tls, self.http3) {
+            (_, true) => " with TLS and HTTP/3",
+            (true, false) => " with TLS",
+            (false, false) => "",
+        };
         tracing::info!("serving {} endpoints on {}{with}", self.endpoints.join(", "), self.address);
     }
 }

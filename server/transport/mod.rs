@@ -13,3 +13,4 @@ pub mod uni_http_stream;
 pub mod uni_sse;
 pub mod uni_websocket;
 pub mod websocket;
+pub mod webtransport;

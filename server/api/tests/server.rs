@@ -7,7 +7,7 @@ use crate::api::{
 use crate::auth::ApiKey;
 use crate::broker::{ClientInfo, MemoryBroker, Publication, Receiver, StreamPosition};
 use crate::cluster::Cluster;
-use crate::net::{Body, Peer, Serving, listen, serve};
+use crate::net::{Body, Peer, RequestBody, Serving, listen, serve};
 use crate::node::{
     ChannelKind, ChannelOptions, Connections, Counts, DataFormat, DisconnectUser, Namespaces, Node,
     NodeParts, RefreshUser, SubscribeUser, UnsubscribeUser,
@@ -17,7 +17,6 @@ use crate::presence::{MemoryPresence, PresenceStore};
 use crate::seams::{Clock, VirtualClock};
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -101,7 +100,7 @@ impl ConnectionEndpoints for Clients {
     fn handles(&self, path: &str) -> bool {
         path == "/connection/websocket"
     }
-    fn call(&self, request: Request<Incoming>, peer: Peer) -> Reply {
+    fn call(&self, request: Request<RequestBody>, peer: Peer) -> Reply {
         let text = format!("{} {}", request.method(), peer.address.ip());
         Box::pin(std::future::ready(Response::new(Body::from(text))))
     }
@@ -188,6 +187,7 @@ pub async fn start(options: Options) -> Server {
         health: Some("/health".to_owned()),
         metrics: Some("/metrics".to_owned()),
         explorer: Some(Explorer::new("/swagger", options.prefix)),
+        alt_svc: None,
         count_requests: options.count_requests,
     };
     let listener = listen("127.0.0.1", 0).expect("a free port");

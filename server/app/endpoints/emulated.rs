@@ -3,9 +3,9 @@
 use super::Endpoints;
 use crate::api::{Reply, route_path};
 use crate::config::Config;
+use crate::net::RequestBody;
 use crate::transport::{emulation, http_stream, sse};
 use http::{HeaderMap, Request};
-use hyper::body::Incoming;
 
 /// Where they are, and how many bytes a request may have; none of a kind when it is off.
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl EmulatedEndpoint {
 
 impl Endpoints {
     /// Answers a request for one of these endpoints.
-    pub(super) fn emulated(&self, endpoint: EmulatedEndpoint, request: Request<Incoming>) -> Reply {
+    pub(super) fn emulated(&self, endpoint: EmulatedEndpoint, request: Request<RequestBody>) -> Reply {
         let origin = self.origin_of(request.headers());
         let (reactor, node) = (self.reactor.clone(), self.node.clone());
         let mut permissions = HeaderMap::new();

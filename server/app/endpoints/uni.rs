@@ -3,10 +3,10 @@
 use super::Endpoints;
 use crate::api::{Reply, route_path};
 use crate::config::{Config, sections};
+use crate::net::RequestBody;
 use crate::transport::uni_http_stream::{self, Refusals, UnusableStatus};
 use crate::transport::{uni_sse, uni_websocket};
 use http::{HeaderMap, Request};
-use hyper::body::Incoming;
 use std::sync::Arc;
 
 /// Where they are and how they behave; none of a kind when it is off.
@@ -97,7 +97,7 @@ fn refusals(table: &sections::transports::ConnectCodeToResponse) -> Result<Optio
 
 impl Endpoints {
     /// Answers a request for one of these endpoints.
-    pub(super) fn uni(&self, endpoint: UniEndpoint, request: Request<Incoming>) -> Reply {
+    pub(super) fn uni(&self, endpoint: UniEndpoint, request: Request<RequestBody>) -> Reply {
         let origin = self.origin_of(request.headers());
         let reactor = self.reactor.clone();
         let (form, options) = match endpoint {

@@ -93,7 +93,9 @@ fn must_hold(scenario: &Scenario) -> Result<(), Failed> {
         }
         _ => {}
     }
-    let late = scenario.bars.delay.filter(|bar| verdict.worst_delay as u128 > bar.as_micros());
+    // Times are judged in the long form only, which has the machine to itself.
+    let bar = scenario.bars.delay.filter(|_| scenario::nightly());
+    let late = bar.filter(|bar| verdict.worst_delay as u128 > bar.as_micros());
     if let Some(bar) = late {
         return Err(format!("deliveries later than {bar:?}: {verdict}").into());
     }

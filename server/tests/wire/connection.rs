@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::coding::{Coding, Message, disconnect};
 use crate::grpc::{Call, Ending};
 use crate::http;
+use crate::http3::Session;
 use crate::kind::Kind;
 use crate::protobuf;
 use crate::streamed::{End, Streamed};
@@ -44,6 +45,7 @@ pub enum Link {
     WebSocket(WebSocket),
     Body(Streamed),
     Call(Call),
+    Session(Box<Session>),
 }
 
 /// Where commands of a connection go that only receives.
@@ -100,6 +102,10 @@ impl Connection {
         match &mut self.link {
             Link::WebSocket(socket) => socket.write(frame).await.map_err(|e| format!("write a frame: {e}")),
             Link::Body(_) => self.emulate(&frame.payload).await,
+            Link::Session(session) => match frame.opcode {
+                websocket::CLOSE => session.finish().await,
+                _ => session.send(&frame.payload).await,
+            },
             Link::Call(call) => match frame.opcode {
                 websocket::CLOSE => {
                     call.finish();
@@ -132,6 +138,9 @@ impl Connection {
     }
 
     pub async fn write_raw(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if let Link::Session(session) = &mut self.link {
+            return session.write(bytes).await;
+        }
         self.websocket()?.write_raw(bytes).await.map_err(|e| format!("write bytes: {e}"))
     }
 
@@ -162,7 +171,12 @@ impl Connection {
             if let Some(event) = self.pending.pop_front() {
                 return Ok(event);
             }
-            if let Link::Body(body) = &mut self.link {
+            let body = match &mut self.link {
+                Link::Body(body) => Some(body),
+                Link::Session(session) => Some(&mut session.body),
+                Link::WebSocket(_) | Link::Call(_) => None,
+            };
+            if let Some(body) = body {
                 return match body.message().await? {
                     Ok(bytes) => self.coding.decode(&bytes, false).map(Event::Message),
                     Err(End::Complete | End::Cut) => Ok(Event::Dropped),
@@ -204,18 +218,22 @@ impl Connection {
 
     /// Waits until the unread part of the body is this text.
     pub async fn expect_body(&mut self, literal: &str) -> Result<(), String> {
+        if !self.pending.is_empty() {
+            return Err("messages are still unread".into());
+        }
         match &mut self.link {
-            Link::Body(body) if self.pending.is_empty() => body.expect(literal).await,
-            Link::Body(_) => Err("messages are still unread".into()),
+            Link::Body(body) => body.expect(literal).await,
+            Link::Session(session) => session.body.expect(literal).await,
             Link::WebSocket(_) | Link::Call(_) => Err(format!("{} has no text", self.kind.name())),
         }
     }
 
-    /// Status and trailers with which a call ended.
-    pub fn call_end(&self) -> Option<Value> {
-        match &self.link {
-            Link::Call(call) => call.end().map(Ending::shown),
-            _ => None,
+    /// Status and trailers with which a call ended; code and reason of a session.
+    pub async fn end(&mut self) -> Result<Value, String> {
+        match &mut self.link {
+            Link::Call(call) => call.end().map(Ending::shown).ok_or_else(|| "the call goes on".to_owned()),
+            Link::Session(session) => session.end().await,
+            Link::WebSocket(_) | Link::Body(_) => Err(format!("{} has no such end", self.kind.name())),
         }
     }
 
@@ -226,7 +244,9 @@ impl Connection {
     fn websocket(&mut self) -> Result<&mut WebSocket, String> {
         match &mut self.link {
             Link::WebSocket(socket) => Ok(socket),
-            Link::Body(_) | Link::Call(_) => Err(format!("{} has no frames", self.kind.name())),
+            Link::Body(_) | Link::Call(_) | Link::Session(_) => {
+                Err(format!("{} has no frames", self.kind.name()))
+            }
         }
     }
 

@@ -13,6 +13,7 @@ pub enum Kind {
     UniSse,
     UniHttpStream,
     UniGrpc,
+    WebTransport,
     GrpcStream,
     /// The form of `grpc_stream` that receives only.
     GrpcConsume,
@@ -30,7 +31,7 @@ pub enum Carrier {
 }
 
 impl Kind {
-    const NAMED: [(&str, Self); 9] = [
+    const NAMED: [(&str, Self); 10] = [
         ("websocket", Self::WebSocket),
         ("http_stream", Self::HttpStream),
         ("sse", Self::Sse),
@@ -38,6 +39,7 @@ impl Kind {
         ("uni_sse", Self::UniSse),
         ("uni_http_stream", Self::UniHttpStream),
         ("uni_grpc", Self::UniGrpc),
+        ("webtransport", Self::WebTransport),
         ("grpc_stream", Self::GrpcStream),
         ("grpc_consume", Self::GrpcConsume),
     ];
@@ -59,6 +61,15 @@ impl Kind {
             Self::UniGrpc => {
                 json!({"uni_grpc": {"enabled": true, "address": "127.0.0.1", "port": "${uni_grpc_port}"}})
             }
+            Self::WebTransport => json!({
+                "webtransport": {"enabled": true},
+                "http_server": {
+                    "internal_port": "${internal_port}",
+                    "tls": {"enabled": true, "cert_pem": "${tls_certificate}", "key_pem": "${tls_key}"},
+                    "tls_external": true,
+                    "http3": {"enabled": true},
+                },
+            }),
             Self::GrpcConsume => Self::GrpcStream.switched_on(),
             other => {
                 let mut config = json!({});
@@ -104,7 +115,7 @@ impl Kind {
     /// Where the connect request travels unless the step says otherwise.
     pub fn carrier(self) -> Carrier {
         match self {
-            Self::WebSocket | Self::UniWebSocket | Self::GrpcStream => Carrier::Message,
+            Self::WebSocket | Self::UniWebSocket | Self::WebTransport | Self::GrpcStream => Carrier::Message,
             Self::Sse | Self::UniSse => Carrier::Query,
             Self::HttpStream | Self::UniHttpStream | Self::UniGrpc | Self::GrpcConsume => Carrier::Body,
         }

@@ -5,11 +5,13 @@
 //! server that already runs with the configuration of the selected scenarios. The language of the scenario files is
 //! described in `steps.rs`, `pattern.rs` and `template.rs`.
 
+mod application;
 mod coding;
 mod connection;
 mod fossil;
 mod grpc;
 mod http;
+mod http3;
 mod jwks;
 mod keys;
 mod kind;

@@ -27,6 +27,11 @@ pub static CERTIFICATES: LazyLock<Certificates> =
     LazyLock::new(|| Certificates::generate().expect("certificates can be generated"));
 
 impl Certificates {
+    /// What clients trust.
+    pub fn client(&self) -> Arc<ClientConfig> {
+        self.client.clone()
+    }
+
     fn generate() -> Result<Self, Box<dyn std::error::Error>> {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

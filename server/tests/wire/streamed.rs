@@ -67,6 +67,16 @@ impl Streamed {
         Ok(Ok((streamed, response)))
     }
 
+    /// A stream that holds messages from its first byte on.
+    pub fn over(stream: Box<dyn Stream>, framing: Framing) -> Self {
+        Self { stream, buffer: Vec::new(), body: Vec::new(), chunked: false, framing, end: None }
+    }
+
+    /// What the messages come from.
+    pub fn stream(&mut self) -> &mut dyn Stream {
+        &mut *self.stream
+    }
+
     /// Waits for the next message; the end of the body instead if it comes first.
     pub async fn message(&mut self) -> Result<Result<Vec<u8>, End>, String> {
         loop {

@@ -5,7 +5,7 @@
 //! Source: rows EMU-1 to EMU-7 of the protocol.
 
 use crate::cluster::SurveyError;
-use crate::net::{Body, read_body};
+use crate::net::{Body, RequestBody, read_body};
 use crate::node::{EmulationError, Node};
 use crate::protocol::Encoding;
 use crate::transport::streamed::{self, REQUEST_TIMEOUT};
@@ -13,11 +13,10 @@ use bytes::Bytes;
 use gyre_proto::client::EmulationRequest;
 use gyre_proto::json::JsonDecode;
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use prost::Message;
 
 /// Has commands handled and answers when they were; `limit` is how many bytes a request may have.
-pub async fn accept(request: Request<Incoming>, limit: usize, node: &Node) -> Response<Body> {
+pub async fn accept(request: Request<RequestBody>, limit: usize, node: &Node) -> Response<Body> {
     match *request.method() {
         Method::OPTIONS => return streamed::preflight(),
         Method::POST => {}

@@ -3,18 +3,17 @@
 //!
 //! Source: rows HS-1 to HS-5 of the protocol.
 
-use crate::net::{Body, read_body};
+use crate::net::{Body, RequestBody, read_body};
 use crate::observability::Transport;
 use crate::reactor::{Reactor, Wire};
 use crate::session::Origin;
 use crate::transport::framing::Framing;
 use crate::transport::streamed::{self, Caller, REQUEST_TIMEOUT};
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 /// Answers with a connection, which begins with the commands in the body; `limit` is how many bytes they may have.
 pub async fn accept(
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     limit: usize,
     origin: Origin,
     reactor: &Reactor,

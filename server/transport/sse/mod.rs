@@ -2,7 +2,7 @@
 //!
 //! Source: rows SSE-1 and SSE-2 of the protocol.
 
-use crate::net::{Body, read_body};
+use crate::net::{Body, RequestBody, read_body};
 use crate::observability::Transport;
 use crate::reactor::{Reactor, Wire};
 use crate::session::Origin;
@@ -11,12 +11,11 @@ use crate::transport::query;
 use crate::transport::streamed::{self, Caller, REQUEST_TIMEOUT};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 /// Answers with a connection, which begins with the commands in the query or the body; `limit` is how many bytes they
 /// may have in the body.
 pub async fn accept(
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     limit: usize,
     origin: Origin,
     reactor: &Reactor,

@@ -6,7 +6,7 @@ mod refusals;
 
 pub use refusals::{Refusals, UnusableStatus};
 
-use crate::net::{Body, read_body};
+use crate::net::{Body, RequestBody, read_body};
 use crate::observability::Transport;
 use crate::protocol;
 use crate::reactor::{Handshake, Reactor, Wire};
@@ -15,7 +15,6 @@ use crate::transport::framing::Framing;
 use crate::transport::streamed::{self, REQUEST_TIMEOUT};
 use gyre_proto::client::ConnectRequest;
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 
 /// What the configuration says about an endpoint for unidirectional streams.
 #[derive(Clone, Debug)]
@@ -28,7 +27,7 @@ pub struct Options {
 
 /// Answers with a connection, which begins with the connect request in the body.
 pub async fn accept(
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     options: &Options,
     origin: Origin,
     reactor: &Reactor,

@@ -2,7 +2,7 @@
 //!
 //! Source: row USSE-1 of the protocol.
 
-use crate::net::{Body, read_body};
+use crate::net::{Body, RequestBody, read_body};
 use crate::observability::Transport;
 use crate::protocol;
 use crate::reactor::{Reactor, Wire};
@@ -13,11 +13,10 @@ use crate::transport::streamed::{self, REQUEST_TIMEOUT};
 use crate::transport::uni_http_stream::{Opening, Options, malformed};
 use gyre_proto::client::ConnectRequest;
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 /// Answers with a connection, which begins with the connect request in the query or the body.
 pub async fn accept(
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     options: &Options,
     origin: Origin,
     reactor: &Reactor,

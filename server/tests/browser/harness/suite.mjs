@@ -16,6 +16,7 @@ const EXECUTABLE = process.env.CHROMIUM ?? PLACES.find((place) => existsSync(pla
 const NAMESPACES = [
   { name: 'plain', allow_subscribe_for_client: true },
   { name: 'seen', allow_subscribe_for_client: true, presence: true, join_leave: true, force_push_join_leave: true },
+  { name: 'talk', allow_subscribe_for_client: true, allow_publish_for_subscriber: true },
   { name: 'feed', allow_subscribe_for_client: true, force_recovery: true, history_size: 300, history_ttl: '300s' },
 ];
 

@@ -9,6 +9,7 @@ use crate::coding::Coding;
 use crate::connection::{Connection, Link, WayBack};
 use crate::grpc::Call;
 use crate::http::{self, Response};
+use crate::http3::Session;
 use crate::kind::{Carrier, Kind};
 use crate::protobuf;
 use crate::streamed::{Framing, Streamed};
@@ -129,6 +130,14 @@ impl Run<'_> {
             return Ok(true);
         }
         let target = opening.target(request);
+        if opening.kind == Kind::WebTransport {
+            let (link, response) = self.open_session(opening, &target).await?;
+            check_response(self, step, &response, 200)?;
+            let Some(link) = link else { return Ok(false) };
+            let connection = Connection::new(opening.kind, link, opening.coding, None);
+            self.connections.insert(step.connection.clone(), connection);
+            return Ok(true);
+        }
         let (link, response) = match opening.kind.framed() {
             true => self.open_frames(opening, &target).await?,
             false => self.open_body(opening, &target, request).await?,
@@ -161,6 +170,23 @@ impl Run<'_> {
             (true, None) => Some(request.unwrap_or_default().to_vec()),
         };
         Call::open(&address, path, &metadata, request).await
+    }
+
+    async fn open_session(
+        &self,
+        opening: &Opening<'_>,
+        target: &str,
+    ) -> Result<(Option<Link>, Response), String> {
+        let protobuf = opening.coding.protobuf;
+        let target = match (protobuf, opening.text("query")) {
+            (true, None) => format!("{target}?cf_protocol=protobuf"),
+            _ => target.to_owned(),
+        };
+        let headers = header_list(opening.options.get("headers"));
+        Ok(match Session::open(&self.server.address, &target, &headers, protobuf).await? {
+            Ok((session, response)) => (Some(Link::Session(Box::new(session))), response),
+            Err(response) => (None, response),
+        })
     }
 
     async fn open_frames(

@@ -261,8 +261,8 @@ impl Run<'_> {
         connection.write(&Frame::new(websocket::CLOSE, code.to_be_bytes())).await
     }
 
-    pub(super) fn ended(&mut self, step: &mut Step) -> Result<(), String> {
-        let end = self.connection(&step.connection)?.call_end().ok_or("the call goes on")?;
+    pub(super) async fn ended(&mut self, step: &mut Step) -> Result<(), String> {
+        let end = self.connection(&step.connection)?.end().await?;
         self.check(&step.argument, &end)
     }
 

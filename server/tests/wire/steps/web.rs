@@ -6,6 +6,8 @@ use super::Run;
 use super::step::Step;
 use crate::grpc;
 use crate::http::{self, Response};
+use crate::http3;
+use crate::kind::Kind;
 use crate::pattern;
 use crate::protobuf;
 use crate::server::API_KEY;
@@ -20,14 +22,14 @@ impl Run<'_> {
         }
         self.note(format!("api {method} {body}"));
         let target = format!("/api/{method}");
+        let address = self.api_address();
         if step.take("detach").is_some() {
-            let address = self.server.address.clone();
             tokio::spawn(async move {
                 http::request(&address, false, "POST", &target, &headers, body.as_bytes()).await
             });
             return Ok(());
         }
-        let response = http::request(&self.server.address, false, "POST", &target, &headers, body.as_bytes());
+        let response = http::request(&address, false, "POST", &target, &headers, body.as_bytes());
         let response = response.await.map_err(|e| format!("POST {target}: {e}"))?;
         self.note(format!("api <- {} {}", response.status, String::from_utf8_lossy(&response.body)));
         let result = step.take("result");
@@ -52,11 +54,20 @@ impl Run<'_> {
         self.check(&expected, &actual)
     }
 
+    /// Where the API is: with WebTransport the main port is encrypted, so that it stands on the internal one.
+    fn api_address(&self) -> String {
+        match self.kind {
+            Kind::WebTransport => format!("127.0.0.1:{}", self.variables["internal_port"]),
+            _ => self.server.address.clone(),
+        }
+    }
+
     /// Calls the API and returns the body of the answer.
     pub(super) async fn call_api(&mut self, method: &str, request: &Value) -> Result<Value, String> {
         let headers = [("X-API-Key".to_owned(), API_KEY.to_owned())];
         let (target, body) = (format!("/api/{method}"), request.to_string());
-        let response = http::request(&self.server.address, false, "POST", &target, &headers, body.as_bytes());
+        let address = self.api_address();
+        let response = http::request(&address, false, "POST", &target, &headers, body.as_bytes());
         let response = response.await.map_err(|e| format!("POST {target}: {e}"))?;
         serde_json::from_slice(&response.body).map_err(|e| format!("body of {target}: {e}"))
     }
@@ -81,8 +92,13 @@ impl Run<'_> {
         let headers = header_list(options.get("headers"));
         self.note(format!("{method} {target} {}", String::from_utf8_lossy(&body)));
         let tls = options.get("tls").and_then(Value::as_bool) == Some(true);
-        let response = http::request(&address, tls, method, &target, &headers, &body).await;
-        let response = response.map_err(|e| format!("{method} {target}: {e}"))?;
+        let response = match options.get("http3").and_then(Value::as_bool) {
+            Some(true) => http3::exchange(&address, method, &target, &headers, &body).await,
+            _ => http::request(&address, tls, method, &target, &headers, &body)
+                .await
+                .map_err(|e| format!("{method} {target}: {e}")),
+        };
+        let response = response?;
         self.note(format!("<- {} {}", response.status, String::from_utf8_lossy(&response.body)));
         check_response(self, step, &response, 200)
     }

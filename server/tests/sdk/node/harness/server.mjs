@@ -68,9 +68,13 @@ export class Server {
     }
   }
 
-  /** WebSocket endpoint, at `port` of this server or of a proxy before it. */
-  endpoint(port = this.port) {
-    return `ws://127.0.0.1:${port}/connection/websocket`;
+  /** Where clients of a transport go, at `port` of this server or of a proxy before it. */
+  endpoints(transport, port = this.port) {
+    const scheme = transport === 'websocket' ? 'ws' : 'http';
+    return {
+      endpoint: `${scheme}://127.0.0.1:${port}/connection/${transport}`,
+      emulationEndpoint: `http://127.0.0.1:${port}/emulation`,
+    };
   }
 
   /** Calls a method of the server API and returns its result. */

@@ -1,7 +1,8 @@
-// Runs scenarios once in JSON and once in Protobuf, each time against a server of its own.
+// Runs scenarios over each transport in JSON and in Protobuf, each time against a server of its own.
 
 import { Centrifuge as JsonCentrifuge } from 'centrifuge';
 import { Centrifuge as ProtobufCentrifuge } from 'centrifuge/build/protobuf';
+import { EventSource } from 'eventsource';
 import { after, afterEach, before, describe } from 'node:test';
 import WebSocket from 'ws';
 import { CuttableLink } from './cut.mjs';
@@ -30,11 +31,27 @@ const FORMATS = [
   },
 ];
 
-/** Declares the scenarios of `body(rig)` in both formats, with `config` laid over the server's. */
-export function suite(name, config, body) {
-  for (const format of FORMATS) {
-    describe(`${name} (${format.name})`, () => {
-      const rig = new Rig(format);
+const [JSON_FORMAT, PROTOBUF] = FORMATS;
+
+/** Transports of the SDK and the formats it speaks over them; the page's `fetch` and `EventSource` are those of Node. */
+const WAYS = [
+  { transport: 'websocket', format: JSON_FORMAT },
+  { transport: 'websocket', format: PROTOBUF },
+  { transport: 'http_stream', format: JSON_FORMAT },
+  { transport: 'http_stream', format: PROTOBUF },
+  { transport: 'sse', format: JSON_FORMAT },
+];
+
+/** As `suite`, for scenarios that look into frames. */
+export const overWebSocket = (name, config, body) => declare(name, config, body, WAYS.slice(0, 2));
+
+/** Declares the scenarios of `body(rig)` over all transports, with `config` laid over the server's. */
+export const suite = (name, config, body) => declare(name, config, body, WAYS);
+
+function declare(name, config, body, ways) {
+  for (const { transport, format } of ways) {
+    describe(`${name} (${transport}, ${format.name})`, () => {
+      const rig = new Rig(transport, format);
       before(async () => (rig.server = await Server.start(config)));
       afterEach(() => rig.release());
       after(() => rig.server.stop());
@@ -50,7 +67,8 @@ class Rig {
   #links = [];
   #channels = 0;
 
-  constructor(format) {
+  constructor(transport, format) {
+    this.transport = transport;
     this.#format = format;
   }
 
@@ -78,8 +96,11 @@ class Rig {
   /** A client that is not connected yet: `{ client, events }`. */
   client({ link, user = 'alice', ...options } = {}) {
     const identity = 'token' in options || 'getToken' in options ? {} : { token: token({ sub: user, exp: inSeconds(600) }) };
-    const client = new this.#format.Centrifuge(this.server.endpoint(link?.port), {
+    const { endpoint, emulationEndpoint } = this.server.endpoints(this.transport, link?.port);
+    const client = new this.#format.Centrifuge([{ transport: this.transport, endpoint }], {
+      emulationEndpoint,
       websocket: WebSocket,
+      eventsource: EventSource,
       minReconnectDelay: 10,
       maxReconnectDelay: 100,
       timeout: 10_000,

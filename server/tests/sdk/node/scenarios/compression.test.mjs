@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import WebSocket from 'ws';
-import { numbers, suite } from '../harness/suite.mjs';
+import { numbers, overWebSocket } from '../harness/suite.mjs';
 
-suite('compression', { websocket: { compression: true } }, (rig) => {
+overWebSocket('compression', { websocket: { compression: true } }, (rig) => {
   // Remembers the extensions agreed upon, and how many bytes came over TCP.
   const sockets = () => {
     const opened = [];

@@ -3,15 +3,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Calls } from '../harness/events.mjs';
-import { suite } from '../harness/suite.mjs';
+import { overWebSocket, suite } from '../harness/suite.mjs';
 import { inSeconds, token } from '../harness/tokens.mjs';
 import { Traffic } from '../harness/traffic.mjs';
 
-suite('connection', { client: { ping_interval: '3s', pong_timeout: '2s' } }, (rig) => {
+const config = { client: { ping_interval: '3s', pong_timeout: '2s' } };
+
+suite('connection', config, (rig) => {
   test('connects with a token and disconnects', async () => {
     const { client, events, id } = await rig.connected();
     assert.match(id, /^[0-9a-f-]{36}$/);
-    assert.equal(events.all('connected')[0].transport, 'websocket');
+    assert.equal(events.all('connected')[0].transport, rig.transport);
     client.disconnect();
     assert.equal((await events.next('disconnected')).code, 0);
   });
@@ -111,14 +113,6 @@ suite('connection', { client: { ping_interval: '3s', pong_timeout: '2s' } }, (ri
     assert.equal(events.all('connecting')[1].code, 3005);
   });
 
-  test('answers pings and is kept', async () => {
-    const traffic = new Traffic();
-    const { events } = await rig.connected({ websocket: traffic.WebSocket });
-    // The second ping comes only to a client that has answered the first.
-    await traffic.reach(2, () => traffic.sent.filter(isPong).length);
-    assert.equal(events.all('connecting').length, 1);
-  });
-
   test('is closed with 3508 after a message no handler waits for', async () => {
     const { client, events } = await rig.connected();
     await client.send(rig.encode({ any: 'thing' }));
@@ -136,6 +130,16 @@ suite('connection', { client: { ping_interval: '3s', pong_timeout: '2s' } }, (ri
     const answer = client.rpc('ping', rig.encode({}));
     client.connect();
     await answer;
+  });
+});
+
+overWebSocket('frames', config, (rig) => {
+  test('answers pings and is kept', async () => {
+    const traffic = new Traffic();
+    const { events } = await rig.connected({ websocket: traffic.WebSocket });
+    // The second ping comes only to a client that has answered the first.
+    await traffic.reach(2, () => traffic.sent.filter(isPong).length);
+    assert.equal(events.all('connecting').length, 1);
   });
 
   test('sends batched commands in one frame and answers all of them in order', async () => {

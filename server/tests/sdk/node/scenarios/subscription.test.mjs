@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { suite } from '../harness/suite.mjs';
+import { overWebSocket, suite } from '../harness/suite.mjs';
 import { inSeconds, token } from '../harness/tokens.mjs';
 
 suite('subscription', { client: { channel_limit: 20 } }, (rig) => {
@@ -220,7 +220,10 @@ suite('subscription', { client: { channel_limit: 20 } }, (rig) => {
     await sub.publish(rig.encode({ text }));
     assert.equal(rig.decode((await events.next('publication')).data).text, text);
   });
+});
 
+// Streamed transports carry commands in requests of their own: one that is refused ends no connection.
+overWebSocket('limit of messages', {}, (rig) => {
   test('is told when a message is larger than the limit', async () => {
     const { client, events: connection } = await rig.connected();
     const { sub } = await rig.subscribed(client, rig.channel('room'));
