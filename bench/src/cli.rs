@@ -40,8 +40,7 @@ pub struct Options {
     /// Process id of the running server, to measure CPU and memory on this machine.
     #[arg(long, requires = "url")]
     pub pid: Option<u32>,
-    /// Scenario to run, by name or by the beginning of its name; by default all that suit the engines, and with --smoke
-    /// all of these that gyre has what it takes for.
+    /// Scenario to run, by name or by the beginning of its name; by default all that suit the engines.
     #[arg(long = "scenario", value_name = "NAME")]
     pub scenarios: Vec<String>,
     /// Encoding of the client protocol, where it matters.
@@ -85,7 +84,7 @@ impl Options {
         let suits = |scenario: &Scenario| self.engines.iter().any(|engine| scenario.suits(*engine));
         let chosen = |scenario: &&Scenario| {
             // An exact name means that scenario alone, even when others begin with it.
-            self.scenarios.is_empty() && !(self.smoke && scenario.is_ahead())
+            self.scenarios.is_empty()
                 || self.scenarios.iter().any(|wanted| {
                     let exact = scenario::ALL.iter().any(|other| other.name == wanted);
                     if exact { scenario.name == wanted } else { scenario.name.starts_with(wanted.as_str()) }
@@ -128,13 +127,6 @@ mod tests {
         }
         assert!(chosen(&["--engine", "nats", "--scenario", "recovery-storm"]).is_err());
         assert!(chosen(&["--engine", "nats", "--engine", "redis", "--scenario", "recovery-storm"]).is_ok());
-    }
-
-    #[test]
-    fn a_smoke_run_leaves_out_what_gyre_does_not_have_unless_asked_for() {
-        let smoke = chosen(&["--smoke"]).expect("some");
-        assert!(smoke.contains(&"fanout-uni-sse-1x1000") && !smoke.contains(&"rpc-http-32"));
-        assert_eq!(chosen(&["--smoke", "--scenario", "rpc-http-32"]).expect("one"), ["rpc-http-32"]);
     }
 
     #[test]

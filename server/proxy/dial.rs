@@ -14,8 +14,14 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-/// How often the system looks whether a silent application is still there.
+/// How often the system looks whether a silent application is still there, and how often it looks in vain.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_TRIES: u32 = 3;
+
+/// How long what was sent may stay unacknowledged before the connection counts as cut. All calls over gRPC share
+/// one, so a cut that nobody told of would cost every call until the system gave up by itself.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
 /// Connections that are not encrypted.
 pub(super) fn tcp() -> HttpConnector {
@@ -23,6 +29,10 @@ pub(super) fn tcp() -> HttpConnector {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(KEEP_ALIVE));
+    tcp.set_keepalive_interval(Some(KEEP_ALIVE));
+    tcp.set_keepalive_retries(Some(KEEP_ALIVE_TRIES));
+    #[cfg(target_os = "linux")]
+    tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     tcp
 }
 

@@ -85,6 +85,10 @@ impl Forwarding {
 /// Puts all values of these names in place of those that were there.
 fn replace(entries: &mut HeaderMap, names: &[HeaderName], from: &HeaderMap) {
     for name in names {
+        if name == header::COOKIE {
+            cookies(from).into_iter().for_each(|cookies| drop(entries.insert(name.clone(), cookies)));
+            continue;
+        }
         let mut values = from.get_all(name).iter();
         if let Some(first) = values.next() {
             entries.insert(name.clone(), first.clone());
@@ -93,6 +97,13 @@ fn replace(entries: &mut HeaderMap, names: &[HeaderName], from: &HeaderMap) {
             }
         }
     }
+}
+
+/// All cookies in one header: over HTTP/2 and HTTP/3 they may come in several, which means something else
+/// elsewhere (RFC 9113, 8.2.3).
+fn cookies(from: &HeaderMap) -> Option<HeaderValue> {
+    let values: Vec<&[u8]> = from.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    (!values.is_empty()).then(|| HeaderValue::from_bytes(&values.join(&b"; "[..])).ok())?
 }
 
 fn name(text: &str) -> Option<HeaderName> {
@@ -132,6 +143,15 @@ mod tests {
         };
         let expected = map(&[("x-a", "fixed"), ("x-b", "claimed"), ("x-c", "1"), ("x-c", "2")]);
         assert_eq!(forwarding.entries(&caller), expected);
+    }
+
+    #[test]
+    fn cookies_come_in_one_header() {
+        let forwarding = Forwarding::default().with_names(&names(&["Cookie"]), &[], &[]);
+        let caller = |cookies: &[(&str, &str)]| Caller { headers: map(cookies), ..Caller::default() };
+        let split = caller(&[("cookie", "a=b; c=d"), ("cookie", "e=f")]);
+        assert_eq!(forwarding.entries(&split), map(&[("cookie", "a=b; c=d; e=f")]));
+        assert!(forwarding.entries(&caller(&[])).is_empty());
     }
 
     #[test]

@@ -194,3 +194,35 @@ fn authority(endpoint: &str) -> Result<Authority, String> {
         None => format!("{text}:{DEFAULT_PORT}").parse().map_err(|_| wanted.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_host_and_port() {
+        for (endpoint, expected) in [
+            ("grpc://host:1", "host:1"),
+            ("grpc://user:secret@host:1/path?query", "host:1"),
+            ("host:1", "host:1"),
+            ("host", "host:443"),
+            ("dns:///host:1", "host:1"),
+            ("[::1]:1", "[::1]:1"),
+            ("grpc://[::1]", "[::1]:443"),
+        ] {
+            assert_eq!(authority(endpoint).map(|authority| authority.to_string()).as_deref(), Ok(expected));
+        }
+        for endpoint in ["", "grpc://", "ftp://host", "unix:/run/app", "user@host:1", "host:port"] {
+            assert!(authority(endpoint).is_err(), "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn what_grpc_uses_itself_is_not_passed_on() {
+        let mut entries = HeaderMap::new();
+        for name in ["content-type", "user-agent", "grpc-timeout", "cookie"] {
+            entries.insert(HeaderName::from_static(name), HeaderValue::from_static("x"));
+        }
+        assert_eq!(reserved(&entries), ["content-type", "user-agent", "grpc-timeout"]);
+    }
+}

@@ -6,7 +6,8 @@ use super::{ProxySettings, dial};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use flate2::read::GzDecoder;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -14,6 +15,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::io::Read;
 use std::time::Duration;
 use url::Url;
 
@@ -82,7 +84,10 @@ impl HttpBackend {
             let response = self.send(&hop).await?;
             let status = response.status();
             if status == StatusCode::OK {
-                return read(response.into_body()).await;
+                let packed =
+                    response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
+                let answer = read(response.into_body()).await?;
+                return if packed { unpacked(&answer) } else { Ok(answer) };
             }
             match redirect::next(hop, status, response.headers()) {
                 redirect::Next::Stay => return Err(HttpCallError::Status(status)),
@@ -121,6 +126,17 @@ async fn read(body: Incoming) -> Result<Bytes, HttpCallError> {
     })
 }
 
+/// Answers are not asked for in compressed form; some servers compress all the same.
+fn unpacked(answer: &[u8]) -> Result<Bytes, HttpCallError> {
+    let mut unpacked = Vec::new();
+    let limit = MAX_ANSWER_BYTES as u64 + 1;
+    GzDecoder::new(answer)
+        .take(limit)
+        .read_to_end(&mut unpacked)
+        .map_err(|error| HttpCallError::Body(error.into()))?;
+    if unpacked.len() > MAX_ANSWER_BYTES { Err(HttpCallError::TooLarge) } else { Ok(unpacked.into()) }
+}
+
 fn uri(url: &Url) -> Option<Uri> {
     let uri: Uri = url.as_str().split('#').next()?.parse().ok()?;
     (matches!(url.scheme(), "http" | "https") && uri.host().is_some()).then_some(uri)
@@ -137,4 +153,33 @@ fn credentials(endpoint: &Url) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair))).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn packed(answer: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(answer).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn compressed_answers_are_bounded_by_what_is_in_them() {
+        assert_eq!(unpacked(&packed(b"{}")).unwrap(), "{}");
+        let bomb = packed(&vec![b' '; MAX_ANSWER_BYTES + 1]);
+        assert!(bomb.len() < MAX_ANSWER_BYTES / 100);
+        assert!(matches!(unpacked(&bomb), Err(HttpCallError::TooLarge)));
+        assert!(matches!(unpacked(b"{}"), Err(HttpCallError::Body(_))));
+    }
+
+    #[test]
+    fn credentials_of_addresses_are_decoded() {
+        let credentials = |address: &str| credentials(&Url::parse(address).unwrap());
+        assert_eq!(credentials("http://us%65r:p%40ss@host/").unwrap(), "Basic dXNlcjpwQHNz");
+        assert_eq!(credentials("http://user@host/").unwrap(), "Basic dXNlcjo=");
+        assert!(credentials("http://host/").is_none());
+    }
 }

@@ -49,19 +49,19 @@ pub enum ProxyError {
     /// It did not answer in time.
     #[error("proxy {name} did not answer within its timeout")]
     Timeout {
-        /// Name of the proxy, as configured.
+        /// Which proxy: its section of the configuration.
         name: Arc<str>,
     },
     /// It failed too often lately, or too many calls are under way; it was not asked.
     #[error("proxy {name} is not asked for now")]
     Shed {
-        /// Name of the proxy, as configured.
+        /// Which proxy: its section of the configuration.
         name: Arc<str>,
     },
     /// It could not be reached, answered with a failure, or with something that is no answer.
     #[error("proxy {name} failed")]
     Failed {
-        /// Name of the proxy, as configured.
+        /// Which proxy: its section of the configuration.
         name: Arc<str>,
         /// What happened.
         source: Box<dyn std::error::Error + Send + Sync>,

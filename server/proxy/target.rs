@@ -6,7 +6,7 @@ use super::gate::{Gate, Turn};
 use super::grpc::{self, GrpcBackend, Opened};
 use super::http::{HttpBackend, HttpCallError};
 use super::settings::{ProtocolSettings, ProxySettings, ProxySetupError};
-use super::{Caller, ProxyError, SubscribeStream};
+use super::{Caller, DEFAULT_NAME, ProxyError, SubscribeStream};
 use crate::observability::{Metrics, ProxyCalls};
 use crate::seams::Clock;
 use bytes::Bytes;
@@ -22,8 +22,8 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where the questions of one event go that name this proxy.
 pub(super) struct Target {
+    /// What errors and logs call it.
     name: Arc<str>,
-    event: Event,
     backend: Backend,
     forwarding: Forwarding,
     form: Form,
@@ -53,6 +53,9 @@ impl Target {
         metrics: &Metrics,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ProxySetupError> {
+        if settings.timeout.is_zero() {
+            return Err(settings.unusable("timeout", "0s or less", "no answer comes at once"));
+        }
         let (protocol, backend, fixed, key) = match &settings.protocol {
             ProtocolSettings::Http(_) if event == Event::SubscribeStream => {
                 let reason = "only endpoints of gRPC can stream publications";
@@ -81,8 +84,10 @@ impl Target {
             timeout: settings.timeout,
             gate: Gate::new(clock.clone()),
             calls: metrics.proxy_calls(protocol, event.as_str(), &name),
-            name,
-            event,
+            name: match &*name {
+                DEFAULT_NAME => settings.section.as_str().into(),
+                _ => format!("{} for {}", settings.section, event.as_str()).into(),
+            },
             clock,
         })
     }
@@ -162,13 +167,11 @@ impl Target {
     }
 
     fn tell(&self, turn: &Turn) {
-        let (proxy, event) = (&*self.name, self.event.as_str());
+        let proxy = &*self.name;
         match turn {
             Turn::None => {}
-            Turn::Opened => {
-                tracing::warn!(proxy, event, "application fails; it gets one call a second to recover")
-            }
-            Turn::Closed => tracing::info!(proxy, event, "application answers again"),
+            Turn::Opened => tracing::warn!(proxy, "application fails; it gets one call a second to recover"),
+            Turn::Closed => tracing::info!(proxy, "application answers again"),
         }
     }
 

@@ -258,16 +258,6 @@ impl Scenario {
         }
     }
 
-    /// Whether it needs what gyre does not have yet; such a scenario runs without being asked for only where figures
-    /// are wanted.
-    pub fn is_ahead(&self) -> bool {
-        match &self.kind {
-            Kind::OpenLoop(shape) => matches!(shape.transport(), Transport::HttpStream | Transport::Sse),
-            Kind::Rpc { .. } => true,
-            _ => false,
-        }
-    }
-
     /// Starts the application the scenario needs behind the server, if any.
     ///
     /// # Errors
