@@ -8,4 +8,5 @@ mod http;
 mod memory;
 mod peer;
 mod process;
+mod quic;
 mod readers;
