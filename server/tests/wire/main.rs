@@ -10,6 +10,7 @@ mod connection;
 mod fossil;
 mod grpc;
 mod http;
+mod http2;
 mod http3;
 mod jwks;
 mod keys;

@@ -55,12 +55,19 @@ impl Certificates {
 
 /// Connects to `host:port`.
 pub async fn connect(address: &str, tls: bool) -> io::Result<Box<dyn Stream>> {
+    connect_with(address, tls, &[]).await
+}
+
+/// As [`connect`], offering these application protocols.
+pub async fn connect_with(address: &str, tls: bool, protocols: &[&str]) -> io::Result<Box<dyn Stream>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     if !tls {
         return Ok(Box::new(stream));
     }
     let name = ServerName::try_from("127.0.0.1").map_err(io::Error::other)?;
-    let connector = TlsConnector::from(CERTIFICATES.client.clone());
+    let mut config = (*CERTIFICATES.client).clone();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let connector = TlsConnector::from(Arc::new(config));
     Ok(Box::new(connector.connect(name, stream).await?))
 }

@@ -7,7 +7,7 @@
 //!
 //! | verb | does |
 //! |---|---|
-//! | `open: {transport, path, query, protocol, headers, tls}` | opens a connection, over WebSocket unless told otherwise; options `status`, `response_headers`, `text` expect the answer to the request. WebSockets take `subprotocol`, `compression` too, streamed responses `method`, `body`, `hex` |
+//! | `open: {transport, path, query, protocol, headers, tls}` | opens a connection, over WebSocket unless told otherwise; options `status`, `response_headers`, `text` expect the answer to the request. WebSockets take `subprotocol`, `compression`, `http2` too, streamed responses `method`, `body`, `hex` |
 //! | `connect: {user, token, request}` plus `open`'s keys and `via: message, query, body` | opens and sends the connect command, or the connect request of a unidirectional transport; `reply`, `error` or `disconnect`; sets `${a.client}` and `${a.user}` |
 //! | `call: command` | sends a command with the next id and expects its reply: `reply` pattern, `error: [code, message]` (with `temporary: true`) or `disconnect: [code, reason]` |
 //! | `send: command or list` | sends commands in one frame |

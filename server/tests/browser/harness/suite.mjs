@@ -54,14 +54,11 @@ class Rig {
       client: { ...config.client, allowed_origins: [this.origin('127.0.0.1')] },
       channel: { namespaces: NAMESPACES },
     });
+    const trust = fingerprint ? [`--ignore-certificate-errors-spki-list=${fingerprint}`] : [];
     // For QUIC a browser wants a certificate of an authority it came with, unless told otherwise.
-    const trust = fingerprint
-      ? [
-          `--ignore-certificate-errors-spki-list=${fingerprint}`,
-          `--origin-to-force-quic-on=127.0.0.1:${this.server.port}`,
-          '--webtransport-developer-mode',
-        ]
-      : [];
+    if (config.http_server?.http3?.enabled) {
+      trust.push(`--origin-to-force-quic-on=127.0.0.1:${this.server.port}`, '--webtransport-developer-mode');
+    }
     const args = ['--no-sandbox', '--disable-gpu', ...trust];
     this.#browser = await chromium.launch({ executablePath: EXECUTABLE, args });
   }

@@ -142,7 +142,8 @@ impl Run<'_> {
             true => self.open_frames(opening, &target).await?,
             false => self.open_body(opening, &target, request).await?,
         };
-        check_response(self, step, &response, if opening.kind.framed() { 101 } else { 200 })?;
+        let upgraded = opening.kind.framed() && !opening.is_on("http2");
+        check_response(self, step, &response, if upgraded { 101 } else { 200 })?;
         let Some(link) = link else { return Ok(false) };
         let way_back = opening.kind.emulated().then(|| WayBack {
             address: self.server.address.clone(),
@@ -202,6 +203,13 @@ impl Run<'_> {
         }
         if opening.is_on("compression") {
             headers.push(("Sec-WebSocket-Extensions".to_owned(), "permessage-deflate".to_owned()));
+        }
+        if opening.is_on("http2") {
+            let tls = opening.is_on("tls");
+            return Ok(match WebSocket::open_http2(&self.server.address, tls, target, &headers).await? {
+                Ok((socket, response)) => (Some(Link::WebSocket(socket)), response),
+                Err(response) => (None, response),
+            });
         }
         let opened = WebSocket::open(&self.server.address, opening.is_on("tls"), target, &headers).await;
         Ok(match opened.map_err(|e| format!("open {target}: {e}"))? {
