@@ -4,6 +4,7 @@ use super::callers::Callers;
 use super::endpoints::{EmulatedEndpoints, Endpoints, FrontPage, Gate, UniEndpoints};
 use super::engines::{BrokerEngine, ControlPath, EngineError, Engines};
 use super::grpc_transports::UniGrpcPort;
+use super::proxies::{ProxyError, proxies};
 use super::resolve::{self, NodeNamespaces};
 use super::tokens::Authority;
 use crate::api::{
@@ -16,7 +17,6 @@ use crate::cluster::{Cluster, Controller};
 use crate::config::Config;
 use crate::node::{Connections, Everywhere, Node, NodeParts};
 use crate::observability::{ApiProtocol, Metrics, MetricsSettings};
-use crate::proxy::{Events, Nobody};
 use crate::reactor::{Backend, Reactor};
 use crate::seams::{Clock, SystemClock};
 use crate::transport::uni_http_stream::UnusableStatus;
@@ -55,6 +55,9 @@ pub enum AssemblyError {
     /// Redis cannot be used.
     #[error("start engines")]
     Engines(#[from] EngineError),
+    /// The application cannot be asked as configured.
+    #[error("prepare proxies")]
+    Proxies(#[from] ProxyError),
     /// The operating system refuses threads or event queues.
     #[error("start reactor")]
     Reactor(#[from] std::io::Error),
@@ -78,6 +81,7 @@ pub struct Assembly {
     namespaces: Arc<SwappableNamespaces>,
     endpoints: Arc<Endpoints>,
     service: Arc<Service>,
+    clock: Arc<dyn Clock>,
     /// This node among the others, and what carries its messages when it is not alone.
     pub cluster: (Arc<Cluster>, Option<Arc<dyn Controller>>),
     /// Kept alive for the reactor's backend, which must not own its reactor.
@@ -134,7 +138,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
         connections: connections.clone(),
     };
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
-    let application = application(config);
+    let application = Arc::new(proxies(config, &metrics, &clock)?);
     let environment = resolve::environment(config, namespaces, application, node.uid());
     let reactor = Reactor::new(shards, environment, backend, clock.clone(), metrics.clone(), runtime)?;
     engine.attach(reactor.clone());
@@ -187,6 +191,7 @@ pub async fn assemble(config: &Config, front_page: Option<FrontPage>) -> Result<
         namespaces: node_namespaces,
         endpoints,
         service,
+        clock,
         cluster: (cluster, controller),
         _everywhere: everywhere,
     })
@@ -287,7 +292,7 @@ impl Assembly {
     pub fn reload(&self, config: &Config) -> Result<(), AssemblyError> {
         let namespaces = Arc::new(resolve::namespaces(config)?);
         let verifiers = resolve::verifiers(config, &tokio::runtime::Handle::current())?;
-        let application = application(config);
+        let application = Arc::new(proxies(config, &self.endpoints.metrics, &self.clock)?);
         let environment = resolve::environment(config, namespaces.clone(), application, self.node.uid());
         self.endpoints.callers.store(Arc::new(Callers::new(config)));
         self.authority.replace(verifiers);
@@ -295,11 +300,6 @@ impl Assembly {
         self.reactor.reload(environment);
         Ok(())
     }
-}
-
-/// What answers questions to the application.
-fn application(_: &Config) -> Arc<dyn Events> {
-    Arc::new(Nobody)
 }
 
 fn webtransport(config: &Config) -> (String, webtransport::Options) {

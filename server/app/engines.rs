@@ -1,5 +1,8 @@
 //! Which engines keep publications and presence, as the configuration says.
 
+#[cfg(test)]
+mod tests;
+
 use super::redis::{self, RedisSetupError};
 use crate::broker::{
     Broker, MemoryBroker, NatsBroker, NatsBrokerSettings, NatsRawMode, Receiver, RedisBroker,

@@ -10,6 +10,7 @@ mod engines;
 mod grpc_transports;
 mod policy;
 mod ports;
+mod proxies;
 mod redis;
 mod resolve;
 mod run;

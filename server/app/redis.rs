@@ -2,10 +2,10 @@
 
 use crate::config::sections::listeners::Tls as TlsSection;
 use crate::config::{Pem, PemError, Redis as RedisSection};
+use crate::net::{ClientIdentity, ClientTlsError, tls_client_config};
 use crate::stores::redis::{
     Credentials, Defaults, Dial, RedisError, Shard, ShardSettings, Tls, Topology, address_list,
 };
-use crate::stores::{ClientIdentity, ClientTlsError, client_config};
 
 /// Why Redis cannot be used. All of them end the start.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +78,7 @@ fn shard_settings(path: &str, section: &RedisSection) -> Result<Vec<ShardSetting
             .collect();
     }
     let plain_tls = || {
-        let config = client_config(&ClientIdentity::default())
+        let config = tls_client_config(&ClientIdentity::default())
             .map_err(|error| RedisError::Settings(error.to_string().into()))?;
         Ok(Tls { config, server_name: None })
     };
@@ -140,7 +140,7 @@ pub fn tls(path: &str, section: &TlsSection) -> Result<Option<Tls>, RedisSetupEr
         certificate: read("cert_pem", &section.cert_pem)?.zip(read("key_pem", &section.key_pem)?),
         trust_anyone: section.insecure_skip_verify,
     };
-    let config = client_config(&identity)
+    let config = tls_client_config(&identity)
         .map_err(|source| RedisSetupError::Tls { section: path.to_owned(), source })?;
     let server_name = (!section.server_name.is_empty()).then(|| section.server_name.clone());
     Ok(Some(Tls { config, server_name }))

@@ -8,10 +8,6 @@ type Row = (&'static str, &'static str, fn(&Config) -> bool);
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
-    ("client.proxy.connect.enabled", "connect proxy", |c| c.client.proxy.connect.enabled),
-    ("client.proxy.refresh.enabled", "refresh proxy", |c| c.client.proxy.refresh.enabled),
-    ("rpc.without_namespace.proxy_enabled", "rpc proxy", |c| c.rpc.without_namespace.proxy_enabled),
-    ("rpc.namespaces", "rpc proxy", |c| c.rpc.namespaces.iter().any(|ns| ns.options.proxy_enabled)),
     ("engine.type", "an engine other than memory and redis", |c| !is_known(&c.engine.kind)),
     ("broker.type", "a broker other than memory, redis, nats and redisnats",
         |c| c.broker.enabled && c.broker.kind == "postgres"),
@@ -36,11 +32,6 @@ type OptionRow = (&'static str, &'static str, fn(&ChannelOptions) -> bool);
 
 #[rustfmt::skip]
 const OPTION_ROWS: &[OptionRow] = &[
-    ("subscribe_proxy_enabled", "subscribe proxy", |o| o.subscribe_proxy_enabled),
-    ("publish_proxy_enabled", "publish proxy", |o| o.publish_proxy_enabled),
-    ("sub_refresh_proxy_enabled", "sub refresh proxy", |o| o.sub_refresh_proxy_enabled),
-    ("subscribe_stream_proxy_enabled", "subscribe stream proxy", |o| o.subscribe_stream_proxy_enabled),
-    ("cache_empty_proxy_enabled", "cache empty proxy", |o| o.cache_empty_proxy_enabled),
     ("map.publish_proxy_enabled", "map publish proxy", |o| o.map.publish_proxy_enabled),
     ("map.remove_proxy_enabled", "map remove proxy", |o| o.map.remove_proxy_enabled),
     ("subscription_type", "a subscription type other than stream",

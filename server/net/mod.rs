@@ -2,6 +2,7 @@
 
 mod accept;
 mod body;
+mod client_tls;
 mod forwarded;
 mod grpc;
 mod http3;
@@ -12,6 +13,7 @@ mod workers;
 
 pub use accept::{Serving, serve};
 pub use body::{Body, BodyError, RequestBody, read_body};
+pub use client_tls::{ClientIdentity, ClientTlsError, client_config as tls_client_config};
 pub use forwarded::client_address;
 pub use grpc::{GrpcKind, grpc_call};
 pub use http3::{QuicBody, QuicError, QuicServing, quic_endpoint, serve_http3};

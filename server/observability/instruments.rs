@@ -47,6 +47,22 @@ impl LocalCounter {
     }
 }
 
+/// A number that goes up and down; any thread may change it.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// Adds `n`, which may be negative.
+    pub fn add(&self, n: i64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    /// Reads the value.
+    pub fn get(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+}
+
 /// A number that goes up and down; one thread writes it.
 #[derive(Debug, Default)]
 pub struct LocalGauge(AtomicI64);

@@ -4,6 +4,7 @@
 use super::family::Family;
 use super::instruments::{Bounds, Counter, Histogram, LocalCounter, LocalGauge, Timing};
 use super::labels::{Action, ApiProtocol, BrokerMessage, Frame, Suppressed, Transport};
+use super::proxy_calls::ProxyCalls;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -75,6 +76,7 @@ pub struct Metrics {
     pub(super) api_errors: Family<Counter, 3>,
     pub(super) api_durations: Family<Timing, 2>,
     pub(super) api_rpc_durations: Family<Timing, 2>,
+    pub(super) proxy_calls: Family<ProxyCalls, 3>,
 }
 
 impl Metrics {
@@ -99,6 +101,7 @@ impl Metrics {
             api_errors: Family::new(["protocol", "method", "error"]),
             api_durations: Family::new(["protocol", "method"]),
             api_rpc_durations: Family::new(["protocol", "method"]),
+            proxy_calls: Family::new(["protocol", "type", "name"]),
         }
     }
 
@@ -189,6 +192,13 @@ impl Metrics {
     pub fn api_rpc_duration(&self, protocol: ApiProtocol, method: &str) -> Arc<Timing> {
         self.api_rpc_durations.get([protocol.as_str().into(), method.to_owned().into()], || {
             Timing::new(DEFAULT_BOUNDS, self.start)
+        })
+    }
+
+    /// Finds where calls of `event` to the proxy `name` are counted; keep it.
+    pub fn proxy_calls(&self, protocol: &'static str, event: &'static str, name: &str) -> Arc<ProxyCalls> {
+        self.proxy_calls.get([protocol.into(), event.into(), name.to_owned().into()], || {
+            ProxyCalls::new(Timing::new(DEFAULT_BOUNDS, self.start))
         })
     }
 }

@@ -12,6 +12,7 @@ mod labels;
 mod logging;
 mod metrics;
 mod process;
+mod proxy_calls;
 mod render;
 
 pub use events::{
@@ -22,4 +23,5 @@ pub use instruments::Timing;
 pub use labels::{Action, ApiProtocol, BrokerMessage, Frame, Suppressed, Transport};
 pub use logging::{LogError, LogGuard, LogSettings, init as init_logging};
 pub use metrics::{Metrics, MetricsSettings, ShardMetrics};
+pub use proxy_calls::{CallUnderway, ProxyCalls};
 pub use render::Gauges;

@@ -59,6 +59,7 @@ impl Metrics {
         transports(out, &shards);
         self.connections(out);
         self.api(out, now);
+        self.proxies(out, now);
         process::expose(out);
     }
 
@@ -257,6 +258,22 @@ impl Metrics {
                 self.timing(out, name, help, labels, &[timing], DEFAULT_BOUNDS, now);
             });
         }
+    }
+
+    fn proxies(&self, out: &mut dyn Collector, now: Instant) {
+        self.proxy_calls.each(|labels, calls| {
+            let (errors, inflight) = (calls.errors.get() as f64, calls.inflight.get() as f64);
+            out.counter(
+                "centrifugo_proxy_errors",
+                "Calls of the application without an answer.",
+                labels,
+                errors,
+            );
+            let help = "Calls of the application under way.";
+            out.gauge("centrifugo_proxy_inflight_requests", help, labels, inflight);
+            let (name, help) = ("centrifugo_proxy_duration_seconds", "Time until the application answered.");
+            self.timing(out, name, help, labels, &[&calls.durations], DEFAULT_BOUNDS, now);
+        });
     }
 
     /// Shows a summary under `name` and a histogram under `name` with a suffix.

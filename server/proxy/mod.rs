@@ -3,14 +3,27 @@
 //! Owns the calls to the application's event handlers over HTTP and gRPC. Knows no session and no channel
 //! option: whoever asks has chosen the proxy by its configured name and decides what an answer means.
 
-mod nobody;
+mod dial;
+mod events;
+mod forward;
+mod gate;
+mod grpc;
+mod http;
+mod proxies;
+mod redirect;
+mod settings;
+mod target;
 
-pub use nobody::Nobody;
+pub use events::{Event, Refusal};
+pub use proxies::{DEFAULT_NAME, Proxies};
+pub use settings::{
+    GrpcSettings, HttpSettings, ProtocolSettings, ProxySettings, ProxySetupError, TlsSettings,
+};
 
+use ::http::HeaderMap;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use gyre_proto::proxy as wire;
-use http::HeaderMap;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;

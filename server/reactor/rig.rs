@@ -9,7 +9,7 @@ use super::{
 use crate::broker::{MaybeReady, MemoryBroker};
 use crate::observability::{Metrics, MetricsSettings, Transport};
 use crate::presence::MemoryPresence;
-use crate::proxy::Nobody;
+use crate::proxy::Proxies;
 use crate::seams::{SystemClock, UnixMillis};
 use crate::session::{
     AuthError, ConnectClaims, Grant, Overrides, Policy, PublishDecision, Settings, SubscribeAsk,
@@ -116,7 +116,7 @@ pub(super) fn environment(policy: Box<dyn Policy>) -> Environment {
             unidirectional_closes: BTreeMap::new(),
         },
         policy,
-        application: Arc::new(Nobody),
+        application: Arc::new(Proxies::default()),
         limits: Limits {
             queue_max_size: 1 << 20,
             outbound_budget: 1 << 20,

@@ -5,6 +5,3 @@
 
 pub mod nats;
 pub mod redis;
-mod tls;
-
-pub use tls::{ClientIdentity, ClientTlsError, client_config};

@@ -34,6 +34,9 @@ pub enum NatsError {
     /// An address cannot be read. It is not repeated, because it may hold a password.
     #[error("nats url cannot be read")]
     Url(#[source] std::io::Error),
+    /// User, password or token of an address is no UTF-8.
+    #[error("credentials in nats url are no text")]
+    Credentials,
     /// The first connection failed.
     #[error("connect to nats")]
     Connect(#[source] async_nats::ConnectError),
@@ -59,6 +62,11 @@ pub enum NatsError {
     /// The server did not confirm in time.
     #[error("nats did not confirm within {CONFIRM_TIMEOUT:?}")]
     Unconfirmed,
+}
+
+fn decoded(text: &str) -> Result<String, NatsError> {
+    let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
+    decoded.map(|text| text.into_owned()).map_err(|_| NatsError::Credentials)
 }
 
 /// A connection that heals by itself. Subscriptions come back with it; what was published meanwhile is lost,
@@ -90,6 +98,13 @@ impl NatsConnection {
             .name("gyre")
             .connection_timeout(settings.dial_timeout)
             .event_callback(|event| async move { report(&event) });
+        // The library reads no credentials from addresses. As with other clients, a user alone is a token.
+        let named = addresses.iter().find_map(|address| Some((address.username()?, address.password())));
+        options = match named {
+            Some((user, Some(password))) => options.user_and_password(decoded(user)?, decoded(password)?),
+            Some((token, None)) => options.token(decoded(token)?),
+            None => options,
+        };
         if let Some(tls) = settings.tls {
             options = options.require_tls(true).tls_client_config(tls);
         }

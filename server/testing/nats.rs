@@ -21,17 +21,27 @@ impl NatsServer {
     /// # Panics
     /// When it is not installed (`apt-get install nats-server`) or does not start.
     pub(crate) async fn start() -> Self {
-        Self::start_on(None).await
+        Self::spawn(None, &[]).await
+    }
+
+    /// As [`NatsServer::start`], with more arguments.
+    pub(crate) async fn start_with(arguments: &[&str]) -> Self {
+        Self::spawn(None, arguments).await
     }
 
     /// As [`NatsServer::start`], on a port that was used before.
     pub(crate) async fn start_on(port: Option<u16>) -> Self {
+        Self::spawn(port, &[]).await
+    }
+
+    async fn spawn(port: Option<u16>, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let child = Command::new("nats-server")
             .args(["--addr", "127.0.0.1", "--port"])
             .arg(port.map_or("-1".to_owned(), |port| port.to_string()))
             .arg("--ports_file_dir")
             .arg(directory.path())
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

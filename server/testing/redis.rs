@@ -334,7 +334,7 @@ impl Server {
 }
 
 /// A port below the ephemeral range of Linux, so that no client socket takes it before its use.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: LazyLock<AtomicU16> =
         LazyLock::new(|| AtomicU16::new(16_000 + (std::process::id() % 12_000) as u16));
     loop {

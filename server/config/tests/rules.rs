@@ -290,8 +290,8 @@ fn features_that_are_not_there_are_refused_by_key() {
     check(r#"{"admin": {"enabled": true, "insecure": true}}"#, "admin.enabled: admin interface");
     check(
         r#"{"proxies": [{"name": "ab", "endpoint": "x"}], "channel": {"namespaces": [
-            {"name": "ns", "publish_proxy_enabled": true, "publish_proxy_name": "ab"}]}}"#,
-        "channel.namespaces[ns].publish_proxy_enabled: publish proxy",
+            {"name": "ns", "map": {"publish_proxy_enabled": true, "publish_proxy_name": "ab"}}]}}"#,
+        "channel.namespaces[ns].map.publish_proxy_enabled: map publish proxy",
     );
     check(
         r#"{"consumers": [{"name": "kf", "enabled": true, "type": "kafka",

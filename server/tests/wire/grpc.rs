@@ -130,7 +130,8 @@ impl Call {
     }
 }
 
-struct BytesCodec;
+/// Messages as they are.
+pub struct BytesCodec;
 
 impl Codec for BytesCodec {
     type Encode = Vec<u8>;

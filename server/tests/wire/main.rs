@@ -5,6 +5,7 @@
 //! server that already runs with the configuration of the selected scenarios. The language of the scenario files is
 //! described in `steps.rs`, `pattern.rs` and `template.rs`.
 
+mod application;
 mod coding;
 mod connection;
 mod fossil;

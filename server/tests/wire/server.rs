@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use regex::Regex;
 use serde_json::{Value, json};
 
+use crate::application::Application;
 use crate::jwks::Jwks;
 use crate::keys::{self, KEYS};
 use crate::net::CERTIFICATES;
@@ -42,8 +43,8 @@ pub struct Server {
 
 impl Server {
     /// A server that runs without this test's doing.
-    pub fn attach(address: &str, jwks: &Jwks) -> Self {
-        Self { address: address.to_owned(), variables: constants(jwks), process: None }
+    pub fn attach(address: &str, constants: &Variables) -> Self {
+        Self { address: address.to_owned(), variables: constants.clone(), process: None }
     }
 
     pub fn of(process: Process) -> Self {
@@ -98,8 +99,8 @@ struct Log {
 
 impl Process {
     /// Starts `binary -c config.json` with the scenario's configuration.
-    pub fn spawn(binary: &Path, scenario: &Scenario, jwks: &Jwks) -> Result<Self, String> {
-        let mut variables = constants(jwks);
+    pub fn spawn(binary: &Path, scenario: &Scenario, constants: &Variables) -> Result<Self, String> {
+        let mut variables = constants.clone();
         for name in ["port", "internal_port", "grpc_port", "uni_grpc_port"] {
             variables.insert(name.to_owned(), free_port()?.into());
         }
@@ -250,8 +251,9 @@ fn write_config(path: &Path, config: &Value) -> Result<(), String> {
     std::fs::write(path, config.to_string()).map_err(|e| format!("write {}: {e}", path.display()))
 }
 
-fn constants(jwks: &Jwks) -> Variables {
-    let mut variables = Variables::new();
+/// Variables that are the same for all servers of a run.
+pub fn constants(jwks: &Jwks, application: &Application) -> Variables {
+    let mut variables = application.variables();
     for name in ["rsa", "rsa_other", "p256", "p384", "p521", "ed25519"] {
         variables.insert(format!("{name}_pem"), KEYS.public_pem(name).unwrap_or_default().into());
     }

@@ -29,6 +29,10 @@
 //! | `tcp: bytes as text` | raw bytes on a TCP connection, one HTTP response read: as `http` |
 //! | `set: {name: value}`, `repeat: n` with `steps` (`${n}` counts from 1), `each: list` with `steps` (`${item}`), `signal: TERM` | |
 //! | `reload: config` | merges this over the configuration, rewrites the file and sends SIGHUP |
+//! | `backend: {path, when, …}` | makes the application answer matching requests with `answer` (JSON) or `body`, `status`, `headers`; `after` so many milliseconds, `drip` one byte each so many; `hang: true` never; `raw` bytes and the end. Over gRPC the path is the method, and the answer may be a status, `fails: [code, message]`; of a stream it is the decision, or `first` the first message, followed by `publications` |
+//! | `stream: {path, when, publish, ends, fails}` | the application goes on with such a stream: publications, then perhaps an end; or the option `published: pattern` expects what the client published, `dropped: true` that the server gave it up |
+//! | `asked: {path, when}` | the application gets or got such a request: `request` (pattern of its body), `headers`, `method` |
+//! | `not_asked: {path, when}` | it got none, or none that `asked` has not seen |
 //! | `jwks: {path, keys, status}`, `jwks_hits: {path, count}` | publishes a key set; expects a request count |
 //!
 //! What a connection is does not change what verbs mean: commands of `http_stream` and `sse` go to the emulation
@@ -37,6 +41,7 @@
 //!
 //! `eventually: true` repeats `call`, `api` and `http` until they match, for effects that need time.
 
+mod application;
 mod open;
 mod peer;
 mod step;
@@ -66,6 +71,8 @@ const TRANSCRIPT_LINES: usize = 12;
 pub async fn run(target: &Target, server: &Server, scenario: &Scenario) -> Result<(), String> {
     let mut variables = server.variables.clone();
     variables.insert("id".to_owned(), random_id().into());
+    variables.insert("address".to_owned(), server.address.as_str().into());
+    variables.insert("transport".to_owned(), scenario.transport()?.name().into());
     let mut run = Run {
         target,
         server,
@@ -184,6 +191,10 @@ impl Run<'_> {
                 let config = step.object()?;
                 self.server.reload(&Value::Object(config))
             }
+            "backend" => self.backend(step),
+            "asked" => self.asked(step).await,
+            "stream" => self.stream(step).await,
+            "not_asked" => self.not_asked(step),
             "jwks" => self.publish_keys(step),
             "jwks_hits" => {
                 let path = step.argument["path"].as_str().unwrap_or_default();

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use serde_json::json;
 
+use crate::application::Application;
 use crate::jwks::Jwks;
 use crate::scenario::Scenario;
 use crate::server::{self, Process, Server};
+use crate::template::Variables;
 
 /// A binary started once per configuration, or a server that already runs.
 pub struct Target {
@@ -19,6 +21,9 @@ pub struct Target {
     pub reference: bool,
     groups: Mutex<HashMap<String, Group>>,
     pub jwks: Jwks,
+    pub application: Application,
+    /// Variables all scenarios may use.
+    constants: Variables,
 }
 
 /// Scenarios with equal configuration and equal log allowances.
@@ -39,7 +44,10 @@ impl Target {
             .map(|url| url.trim_start_matches("http://").trim_end_matches('/').to_owned());
         let version = Command::new(&binary).arg("version").output();
         let reference = version.is_ok_and(|output| output.stdout.starts_with(b"Centrifugo"));
-        Self { binary: binary.into(), running, reference, groups: Mutex::default(), jwks: Jwks::start() }
+        let (jwks, application) = (Jwks::start(), Application::start());
+        let constants = server::constants(&jwks, &application);
+        let groups = Mutex::default();
+        Self { binary: binary.into(), running, reference, groups, jwks, application, constants }
     }
 
     /// Announces a scenario that will run.
@@ -51,9 +59,9 @@ impl Target {
     pub fn server_for(&self, scenario: &Scenario) -> Result<Arc<Server>, String> {
         let slot = self.lock().entry(key(scenario)).or_default().server.clone();
         slot.get_or_init(|| match &self.running {
-            Some(address) => Ok(Arc::new(Server::attach(address, &self.jwks))),
+            Some(address) => Ok(Arc::new(Server::attach(address, &self.constants))),
             None => {
-                let process = Process::spawn(&self.binary, scenario, &self.jwks)?;
+                let process = Process::spawn(&self.binary, scenario, &self.constants)?;
                 process.wait_ready()?;
                 Ok(Arc::new(Server::of(process)))
             }
@@ -74,7 +82,7 @@ impl Target {
 
     /// Starts the server with a configuration it has to refuse.
     pub fn expect_refusal(&self, scenario: &Scenario) -> Result<(), String> {
-        Process::spawn(&self.binary, scenario, &self.jwks)?.wait_refusal()
+        Process::spawn(&self.binary, scenario, &self.constants)?.wait_refusal()
     }
 
     /// Ends every process that is still there.

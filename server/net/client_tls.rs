@@ -1,4 +1,4 @@
-//! TLS towards stores.
+//! TLS of connections we open: to stores and applications.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -18,7 +18,7 @@ pub struct ClientIdentity {
     pub trust_anyone: bool,
 }
 
-/// Why TLS towards a store cannot be set up. All of them end the start.
+/// Why TLS towards a server cannot be set up. All of them end the start.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientTlsError {
     /// A PEM text cannot be read.

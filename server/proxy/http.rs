@@ -1,0 +1,140 @@
+//! Asking over HTTP: a request whose body is the question in JSON.
+
+use super::redirect::{self, Hop};
+use super::settings::{ProxySetupError, TlsSettings};
+use super::{ProxySettings, dial};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::time::Duration;
+use url::Url;
+
+/// Largest answer that is read.
+pub(super) const MAX_ANSWER_BYTES: usize = 16 << 20;
+
+/// Connections kept for the next call.
+const IDLE_CONNECTIONS: usize = 255;
+
+/// How long they are kept.
+const IDLE_TIME: Duration = Duration::from_secs(90);
+
+/// Redirects followed for one call, as in Go's client.
+const REDIRECTS: usize = 10;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HttpCallError {
+    #[error("status {0} instead of 200")]
+    Status(StatusCode),
+    #[error("request failed")]
+    Request(#[source] hyper_util::client::legacy::Error),
+    #[error("answer was cut off")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("answer is larger than {MAX_ANSWER_BYTES} bytes")]
+    TooLarge,
+    #[error("more than {REDIRECTS} redirects")]
+    TooManyRedirects,
+    #[error("redirect to an address that cannot be used")]
+    Redirect,
+}
+
+/// One endpoint, and the connections to it.
+pub(super) struct HttpBackend {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    endpoint: Url,
+    /// Credentials of the endpoint's address.
+    authorization: Option<HeaderValue>,
+}
+
+impl HttpBackend {
+    pub fn new(settings: &ProxySettings, tls: TlsSettings) -> Result<Self, ProxySetupError> {
+        let unusable = |reason: &str| settings.unusable("endpoint", &settings.endpoint, reason);
+        let mut endpoint = Url::parse(&settings.endpoint).map_err(|error| unusable(&error.to_string()))?;
+        let authorization = credentials(&endpoint);
+        // Only addresses without a host refuse this, and those of HTTP have one.
+        let _ = endpoint.set_username("").and_then(|()| endpoint.set_password(None));
+        uri(&endpoint).ok_or_else(|| unusable("it is no address of HTTP"))?;
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .pool_idle_timeout(IDLE_TIME)
+            .pool_timer(TokioTimer::new())
+            .build(dial::https(tls));
+        Ok(Self { client, endpoint, authorization })
+    }
+
+    /// Sends a body, returns the body of the answer.
+    pub async fn post(&self, entries: HeaderMap, body: Bytes) -> Result<Bytes, HttpCallError> {
+        let mut hop = Hop { method: Method::POST, url: self.endpoint.clone(), headers: entries, body };
+        hop.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        hop.headers.entry(USER_AGENT).or_insert_with(user_agent);
+        if let Some(authorization) = &self.authorization {
+            hop.headers.entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
+        }
+        for _ in 0..=REDIRECTS {
+            let response = self.send(&hop).await?;
+            let status = response.status();
+            if status == StatusCode::OK {
+                return read(response.into_body()).await;
+            }
+            match redirect::next(hop, status, response.headers()) {
+                redirect::Next::Stay => return Err(HttpCallError::Status(status)),
+                redirect::Next::Nowhere => return Err(HttpCallError::Redirect),
+                redirect::Next::Go(next) => hop = *next,
+            }
+        }
+        Err(HttpCallError::TooManyRedirects)
+    }
+
+    async fn send(&self, hop: &Hop) -> Result<http::Response<Incoming>, HttpCallError> {
+        let mut request = Request::new(Full::new(hop.body.clone()));
+        *request.method_mut() = hop.method.clone();
+        *request.uri_mut() = uri(&hop.url).ok_or(HttpCallError::Redirect)?;
+        *request.headers_mut() = hop.headers.clone();
+        self.client.request(request).await.map_err(HttpCallError::Request)
+    }
+}
+
+impl HttpCallError {
+    /// Whether the application showed signs of life: it said that it does not want this request.
+    pub fn answered(&self) -> bool {
+        matches!(self, Self::Status(status) if !status.is_server_error())
+    }
+}
+
+pub(super) fn user_agent() -> HeaderValue {
+    HeaderValue::from_static(concat!("gyre/", env!("CARGO_PKG_VERSION")))
+}
+
+async fn read(body: Incoming) -> Result<Bytes, HttpCallError> {
+    let collected = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
+    collected.map(|body| body.to_bytes()).map_err(|error| match error.is::<LengthLimitError>() {
+        true => HttpCallError::TooLarge,
+        false => HttpCallError::Body(error),
+    })
+}
+
+fn uri(url: &Url) -> Option<Uri> {
+    let uri: Uri = url.as_str().split('#').next()?.parse().ok()?;
+    (matches!(url.scheme(), "http" | "https") && uri.host().is_some()).then_some(uri)
+}
+
+/// Basic credentials, when the address holds some.
+fn credentials(endpoint: &Url) -> Option<HeaderValue> {
+    let (user, password) = (endpoint.username(), endpoint.password());
+    if user.is_empty() && password.is_none() {
+        return None;
+    }
+    let decoded = |text| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
+    let pair = [decoded(user), decoded(password.unwrap_or_default())].join(&b':');
+    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

@@ -1,0 +1,237 @@
+//! Judges a log after the run: was anything acknowledged and then lost, doubled, reordered or made up?
+//!
+//! Knows nothing of servers or faults. A subscriber may miss something only if it is told so: by `recovered: false`,
+//! or by a subscription that ends as out of position and starts anew. Everything else is a verdict.
+
+use std::collections::{HashMap, HashSet};
+use std::io::BufRead;
+
+use crate::log::{Event, Line, Micros};
+use crate::verdict::{Kind, Verdict};
+
+/// The server says that the client must start over from what it has.
+const INSUFFICIENT_STATE: u32 = 2500;
+
+/// Reads a log and judges it.
+///
+/// # Errors
+/// When the log cannot be read or holds a line that is none.
+pub fn judge(log: impl BufRead) -> Result<Verdict, String> {
+    let mut checker = Checker::default();
+    for line in log.lines() {
+        let line = line.map_err(|error| format!("read the log: {error}"))?;
+        let line: Line = serde_json::from_str(&line).map_err(|error| format!("{error} in {line}"))?;
+        checker.take(line);
+    }
+    Ok(checker.finish())
+}
+
+/// An acknowledged message.
+struct Acked {
+    channel: String,
+    epoch: String,
+    offset: u64,
+    at: Micros,
+}
+
+/// What one client knows of one channel.
+#[derive(Default)]
+struct Subscription {
+    /// Epoch and offset up to which the client has everything, or was told that it has not.
+    epoch: String,
+    offset: u64,
+    /// Ended as out of position and not subscribed again yet.
+    out_of_position: bool,
+    /// Ids handed to the application and when; with the epoch they came in.
+    got: HashMap<String, (String, Micros)>,
+    /// Parts of streams the client was told it misses.
+    told: Vec<Told>,
+}
+
+/// `epoch` from after `from` to `to`.
+struct Told {
+    epoch: String,
+    from: u64,
+    to: u64,
+}
+
+#[derive(Default)]
+struct Checker {
+    tried: HashMap<String, String>,
+    acked: HashMap<String, Acked>,
+    subscriptions: HashMap<(u32, String), Subscription>,
+    /// The id at each place of each stream, as anybody saw it.
+    places: HashMap<(String, String, u64), String>,
+    /// Times between which something was broken.
+    faults: Vec<(Micros, Micros)>,
+    broken: usize,
+    verdict: Verdict,
+}
+
+impl Checker {
+    fn take(&mut self, Line { t, event }: Line) {
+        match event {
+            Event::Try { id, ch } => {
+                self.tried.insert(id, ch);
+                self.verdict.attempted += 1;
+            }
+            Event::Ack { id, ch, epoch, offset } => self.acknowledged(t, id, ch, epoch, offset),
+            Event::Subscribed { who, ch, epoch, offset, recovering, recovered } => {
+                self.subscribed((who, ch), epoch, offset, recovering.then_some(recovered));
+            }
+            Event::Got { who, ch, id, offset } => self.got(t, (who, ch), id, offset),
+            Event::Left { who, ch, code } => {
+                let subscription = self.subscriptions.entry((who, ch)).or_default();
+                subscription.out_of_position = code == INSUFFICIENT_STATE;
+            }
+            Event::Closed { .. } => self.verdict.disconnects += 1,
+            Event::Fault { .. } => {
+                if self.broken == 0 {
+                    self.faults.push((t, Micros::MAX));
+                }
+                self.broken += 1;
+            }
+            Event::Healed { .. } => {
+                self.broken = self.broken.saturating_sub(1);
+                if let (0, Some(last)) = (self.broken, self.faults.last_mut()) {
+                    last.1 = t;
+                }
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, t: Micros, id: String, channel: String, epoch: String, offset: u64) {
+        self.verdict.acked += 1;
+        self.place(&id, &channel, &epoch, offset);
+        self.acked.insert(id, Acked { channel, epoch, offset, at: t });
+    }
+
+    /// Everybody must see the same message at the same place of a stream.
+    fn place(&mut self, id: &str, channel: &str, epoch: &str, offset: u64) {
+        if epoch.is_empty() || offset == 0 {
+            return;
+        }
+        let key = (channel.to_owned(), epoch.to_owned(), offset);
+        let known = self.places.entry(key).or_insert_with(|| id.to_owned());
+        if known != id {
+            let text = format!("{channel} {epoch}:{offset} is {known} for one and {id} for another");
+            self.verdict.found(Kind::Fork, text);
+        }
+    }
+
+    fn subscribed(&mut self, key: (u32, String), epoch: String, offset: u64, recovered: Option<bool>) {
+        let subscription = self.subscriptions.entry(key).or_default();
+        let out_of_position = std::mem::take(&mut subscription.out_of_position);
+        let told = recovered == Some(false) || (recovered.is_none() && out_of_position);
+        if told {
+            self.verdict.honest_gaps += 1;
+            let before = std::mem::replace(&mut subscription.epoch, epoch.clone());
+            let from = std::mem::replace(&mut subscription.offset, offset);
+            if before == epoch {
+                subscription.told.push(Told { epoch, from, to: offset });
+            } else {
+                subscription.told.push(Told { epoch: before, from, to: u64::MAX });
+                subscription.told.push(Told { epoch, from: 0, to: offset });
+            }
+        } else if subscription.epoch.is_empty() && subscription.offset == 0 {
+            // The first subscription: its position is where the client begins.
+            subscription.epoch = epoch;
+            subscription.offset = offset;
+        }
+        // In all other cases the client believes that it has everything: its position stays what it was.
+    }
+
+    fn got(&mut self, t: Micros, key: (u32, String), id: String, offset: u64) {
+        self.verdict.delivered += 1;
+        let (who, channel) = &key;
+        if self.tried.get(&id) != Some(channel) {
+            self.verdict.found(Kind::Phantom, format!("client {who} got {id} in {channel}, nobody sent it"));
+            return;
+        }
+        let subscription = self.subscriptions.entry(key.clone()).or_default();
+        let (epoch, last) = (subscription.epoch.clone(), subscription.offset);
+        let again = subscription.got.get(&id).is_some_and(|(before, _)| *before == epoch);
+        if again {
+            let text = format!("client {who} got {id} in {channel} twice, now at {offset}");
+            self.verdict.found(Kind::Duplicate, text);
+            return;
+        }
+        subscription.got.insert(id.clone(), (epoch.clone(), t));
+        if offset == 0 {
+            return;
+        }
+        if offset <= last {
+            let text = format!("client {who} got {channel}:{offset} after {last}");
+            self.verdict.found(Kind::Reorder, text);
+            return;
+        }
+        subscription.offset = offset;
+        if offset > last + 1 {
+            let text = format!("client {who} got {channel}:{offset} after {last} and was told nothing");
+            self.verdict.found(Kind::SilentGap, text);
+        }
+        self.place(&id, channel, &epoch, offset);
+    }
+
+    fn finish(mut self) -> Verdict {
+        self.doubled();
+        self.out_of_turn();
+        for ((who, channel), subscription) in &self.subscriptions {
+            let epochs: HashSet<&str> = subscription.told.iter().map(|told| told.epoch.as_str()).collect();
+            for (id, acked) in self.acked.iter().filter(|(_, acked)| acked.channel == *channel) {
+                if let Some((_, at)) = subscription.got.get(id) {
+                    let due = self.due(acked.at);
+                    self.verdict.worst_delay = self.verdict.worst_delay.max(at.saturating_sub(due));
+                    continue;
+                }
+                let covers = |told: &Told| {
+                    told.epoch == acked.epoch && told.from < acked.offset && acked.offset <= told.to
+                };
+                // A stream that came and went while the client was away; it was told that streams changed.
+                let unseen = acked.epoch != subscription.epoch && !epochs.contains(acked.epoch.as_str());
+                let told = subscription.told.iter().any(covers) || (unseen && !epochs.is_empty());
+                if !told {
+                    let text =
+                        format!("client {who} never got {id}, {channel} {}:{}", acked.epoch, acked.offset);
+                    self.verdict.found(Kind::Lost, text);
+                }
+            }
+        }
+        self.verdict
+    }
+
+    /// The same message at two places of one stream.
+    fn doubled(&mut self) {
+        let mut seen: HashMap<(&str, &str, &str), u64> = HashMap::new();
+        for ((channel, epoch, offset), id) in &self.places {
+            if let Some(other) = seen.insert((channel, epoch, id), *offset) {
+                let text = format!("{id} is at {other} and at {offset} of {channel} {epoch}");
+                self.verdict.found(Kind::Duplicate, text);
+            }
+        }
+    }
+
+    /// Messages of one publisher stand in a stream in the order it sent them. Ids end in `-<number>`.
+    fn out_of_turn(&mut self) {
+        let mut places: Vec<_> = self.places.iter().collect();
+        places.sort_unstable();
+        let mut last: HashMap<(&str, &str, &str), (u64, u64)> = HashMap::new();
+        for ((channel, epoch, offset), id) in places {
+            let Some((publisher, number)) = id.rsplit_once('-') else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            let before = last.insert((channel, epoch, publisher), (number, *offset));
+            if let Some((before, at)) = before.filter(|(before, _)| *before > number) {
+                let text = format!(
+                    "{publisher} sent {number} before {before}, in {channel} they are at {offset} and {at}"
+                );
+                self.verdict.found(Kind::Reorder, text);
+            }
+        }
+    }
+
+    /// When a message acknowledged at `at` should be there: at once, or when what was broken is whole.
+    fn due(&self, at: Micros) -> Micros {
+        let during = self.faults.iter().find(|(from, to)| *from <= at && at < *to);
+        during.map_or(at, |(_, to)| *to)
+    }
+}

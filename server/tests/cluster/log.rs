@@ -1,0 +1,71 @@
+//! What clients, publishers and the scenario itself saw, one line each, written while it happens and judged afterwards.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+/// Microseconds since the start of a run.
+pub type Micros = u64;
+
+/// One line of a log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "e", rename_all = "snake_case")]
+pub enum Event {
+    /// A publisher is about to send a message for the first time.
+    Try { id: String, ch: String },
+    /// A publisher was told that its message is kept.
+    Ack { id: String, ch: String, epoch: String, offset: u64 },
+    /// A subscription is there. `recovering` says whether the client had a position and asked for what followed it.
+    Subscribed { who: u32, ch: String, epoch: String, offset: u64, recovering: bool, recovered: bool },
+    /// A publication was handed to the application.
+    Got { who: u32, ch: String, id: String, offset: u64 },
+    /// The server ended a subscription.
+    Left { who: u32, ch: String, code: u32 },
+    /// A connection ended; no code when it broke.
+    Closed { who: u32, code: Option<u16> },
+    /// The scenario begins to do harm.
+    Fault { what: String },
+    /// What the scenario broke is whole again.
+    Healed { what: String },
+}
+
+/// An event and when it happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    pub t: Micros,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// A log file that all tasks of a run write to; the order of lines is that of the events.
+pub struct Log {
+    path: PathBuf,
+    started: Instant,
+    writer: Mutex<BufWriter<File>>,
+}
+
+impl Log {
+    pub fn create(directory: &Path) -> std::io::Result<Self> {
+        let path = directory.join("events.jsonl");
+        let writer = Mutex::new(BufWriter::new(File::create(&path)?));
+        Ok(Self { path, started: Instant::now(), writer })
+    }
+
+    pub fn write(&self, event: Event) {
+        // The time is taken with the lock held, so that lines are in the order of their times.
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let t = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let line = serde_json::to_string(&Line { t, event }).expect("events have a JSON form");
+        writeln!(writer, "{line}").expect("the log can be written");
+    }
+
+    /// Ends writing and gives the file to whoever judges it.
+    pub fn finish(&self) -> std::io::Result<&Path> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).flush()?;
+        Ok(&self.path)
+    }
+}

@@ -1,0 +1,107 @@
+//! Reliability tests: clusters of real processes whose brokers, nodes and links break while clients log what they see,
+//! and a checker that reads the logs.
+//!
+//! `cargo test -p gyre --test cluster [filter]` runs the short form, with `GYRE_NIGHTLY=1` the long one. Each scenario
+//! has controls, the same run with a protection taken away: the checker must find what the protection prevents.
+
+mod board;
+mod broker;
+mod checker;
+mod checker_tests;
+mod link;
+mod log;
+mod node;
+mod publisher;
+mod run;
+mod scenario;
+mod subscriber;
+mod verdict;
+
+/// Real servers, as tests of rooms use them.
+#[path = "../../testing/redis.rs"]
+#[expect(dead_code, reason = "a room needs what another does not")]
+mod redis;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use gyre::stores;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use run::Outcome;
+use scenario::{Control, HonestGaps, Scenario};
+
+/// Scenarios mostly wait, but for the cores all nodes share.
+const DEFAULT_THREADS: usize = 3;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Measured times of the long form are those of one cluster alone.
+    let threads = if scenario::nightly() { 1 } else { DEFAULT_THREADS };
+    arguments.test_threads.get_or_insert(threads);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/scenarios");
+    let scenarios = match scenario::load_all(&directory) {
+        Ok(scenarios) => scenarios,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut trials = checker_tests::trials();
+    for scenario in scenarios {
+        for control in scenario.controls.clone() {
+            let scenario = scenario.clone();
+            let name = format!("{}::control::{}", scenario.name, control.name);
+            trials.push(Trial::test(name, move || must_be_noticed(&scenario, &control)));
+        }
+        trials.push(Trial::test(scenario.name.clone(), move || must_hold(&scenario)));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Nothing may be lost, doubled, reordered or made up.
+fn must_hold(scenario: &Scenario) -> Result<(), Failed> {
+    let Outcome { verdict, problems, subscriptions } = perform(&scenario.name, scenario)?;
+    if !verdict.clean() {
+        return Err(format!("{} {}: {verdict}", scenario.row, scenario.name).into());
+    }
+    if verdict.acked == 0 || verdict.delivered == 0 {
+        return Err(format!("nothing went through: {verdict}").into());
+    }
+    match scenario.bars.honest_gaps {
+        HonestGaps::None if verdict.honest_gaps > 0 => {
+            return Err(format!("clients were told of losses that are none: {verdict}").into());
+        }
+        HonestGaps::Everyone if verdict.honest_gaps < subscriptions as u64 => {
+            return Err(format!("{subscriptions} subscriptions should be told: {verdict}").into());
+        }
+        _ => {}
+    }
+    // Times are judged in the long form only, which has the machine to itself.
+    let bar = scenario.bars.delay.filter(|_| scenario::nightly());
+    let late = bar.filter(|bar| verdict.worst_delay as u128 > bar.as_micros());
+    if let Some(bar) = late {
+        return Err(format!("deliveries later than {bar:?}: {verdict}").into());
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(format!("nodes logged what the scenario does not allow:\n{}", problems.join("\n")).into())
+}
+
+/// Without a protection, what it protects from must happen and be found.
+fn must_be_noticed(scenario: &Scenario, control: &Control) -> Result<(), Failed> {
+    let weak = scenario.controlled(control)?;
+    let Outcome { verdict, .. } = perform(&format!("{}::control::{}", scenario.name, control.name), &weak)?;
+    let missed: Vec<_> = control.finds.iter().filter(|kind| verdict.count(**kind) == 0).collect();
+    if missed.is_empty() { Ok(()) } else { Err(format!("{missed:?} not found: {verdict}").into()) }
+}
+
+fn perform(name: &str, scenario: &Scenario) -> Result<Outcome, Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let started = Instant::now();
+    let outcome = runtime.block_on(run::run(scenario))?;
+    eprintln!("{name}: {} in {:.1} s", outcome.verdict, started.elapsed().as_secs_f64());
+    Ok(outcome)
+}

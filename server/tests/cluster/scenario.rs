@@ -1,0 +1,234 @@
+//! Scenario files: what runs, what is broken when, and what must hold, as data.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use crate::broker::BrokerKind;
+use crate::verdict::Kind;
+
+/// The long form, for nightly runs.
+pub fn nightly() -> bool {
+    std::env::var("GYRE_NIGHTLY").is_ok_and(|value| value == "1")
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScenarioFile {
+    /// What the file covers, for the reader.
+    #[serde(rename = "about")]
+    _about: String,
+    /// Applies to all scenarios, beside their own.
+    #[serde(default)]
+    allow_log: Vec<String>,
+    scenarios: Vec<Scenario>,
+}
+
+/// One run: a cluster, load, and what happens to it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    pub name: String,
+    /// Id in the reliability plan.
+    pub row: String,
+    pub broker: BrokerKind,
+    #[serde(default)]
+    pub load: Load,
+    /// Laid over `load` in the long form.
+    #[serde(default)]
+    nightly: Value,
+    /// Configuration of nodes, over the harness's own.
+    #[serde(default)]
+    pub config: Value,
+    /// Options of the namespace `flow`, over the harness's own.
+    #[serde(default)]
+    pub namespace: Map<String, Value>,
+    /// Regular expressions for WARN and ERROR lines that nodes may log.
+    #[serde(default)]
+    pub allow_log: Vec<String>,
+    pub timeline: Vec<Step>,
+    #[serde(default)]
+    pub bars: Bars,
+    /// The same run with a protection taken away, which the checker must notice.
+    pub controls: Vec<Control>,
+}
+
+/// How much goes through the cluster.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Load {
+    pub nodes: usize,
+    pub channels: usize,
+    /// Clients; each subscribes to every channel.
+    pub subscribers: usize,
+    pub publishers: usize,
+    /// Messages a second of each publisher.
+    pub rate: u32,
+    /// Whether publishers send idempotency keys.
+    pub idempotent: bool,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { nodes: 2, channels: 10, subscribers: 4, publishers: 4, rate: 50, idempotent: true }
+    }
+}
+
+/// What a run must reach beside losing nothing.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bars {
+    /// Whether clients may be told that they miss something.
+    #[serde(default)]
+    pub honest_gaps: HonestGaps,
+    /// Longest time from the acknowledgement, or the end of the fault it fell into, to a delivery.
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub delay: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HonestGaps {
+    /// Nothing was really lost, so nobody may be told so.
+    #[default]
+    None,
+    /// What was lost is gone; each subscription must be told.
+    Everyone,
+    /// It depends on the moment.
+    Allowed,
+}
+
+/// A negative control.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    pub name: String,
+    /// Laid over the options of the namespace.
+    #[serde(default)]
+    pub namespace: Map<String, Value>,
+    /// Laid over `load`.
+    #[serde(default)]
+    pub load: Value,
+    /// What the checker must find.
+    pub finds: Vec<Kind>,
+}
+
+/// One step of a timeline. Targets are `broker` or a node's name: `a`, `b`, …
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// The time line goes on after this time.
+    Wait(#[serde(deserialize_with = "duration")] Duration),
+    /// Ends a process at once.
+    Kill(String),
+    /// Starts a process again.
+    Start(String),
+    /// Ends a process in good order.
+    Terminate(String),
+    /// Stops a process where it stands.
+    Pause(String),
+    /// Lets it go on.
+    Resume(String),
+    /// Resets connections between a node and its broker, now and until it heals.
+    Cut(String),
+    /// Lets no bytes through between a node and its broker.
+    Freeze(String),
+    /// Holds every piece between a node and its broker up.
+    Slow {
+        node: String,
+        #[serde(deserialize_with = "duration")]
+        by: Duration,
+    },
+    /// Makes the way between a node and its broker whole again.
+    Heal(String),
+    /// A fault begins.
+    Fault(String),
+    /// What was broken is whole again: from here on the bars count.
+    Healed(String),
+    /// Waits until so many more messages are acknowledged.
+    Published(u64),
+    /// Waits until every subscriber has everything.
+    Delivered,
+    /// Waits until `/ready` of a node answers 200.
+    Ready(String),
+    /// Waits until `/ready` of a node answers 503.
+    Blind(String),
+    /// Does steps several times.
+    Repeat { times: u32, nightly: u32, steps: Vec<Step> },
+}
+
+impl Scenario {
+    /// The scenario in the form that was asked for.
+    fn sized(mut self) -> Result<Self, String> {
+        if nightly() {
+            self.load = laid_over(&self.load, &self.nightly)?;
+        }
+        Ok(self)
+    }
+
+    /// The scenario without a protection.
+    pub fn controlled(&self, control: &Control) -> Result<Self, String> {
+        let mut weak = self.clone();
+        weak.load = laid_over(&self.load, &control.load)?;
+        weak.namespace.extend(control.namespace.clone());
+        Ok(weak)
+    }
+}
+
+fn laid_over(load: &Load, over: &Value) -> Result<Load, String> {
+    let load = serde_json::to_value(load).map_err(|error| error.to_string())?;
+    serde_json::from_value(merged(&load, over)).map_err(|error| error.to_string())
+}
+
+/// Lays `over` on `base`: objects are merged key by key, everything else is replaced.
+pub fn merged(base: &Value, over: &Value) -> Value {
+    match (base, over) {
+        (base, Value::Null) => base.clone(),
+        (Value::Object(base), Value::Object(over)) => {
+            let mut result = base.clone();
+            for (key, value) in over {
+                let value = result.get(key).map_or_else(|| value.clone(), |known| merged(known, value));
+                result.insert(key.clone(), value);
+            }
+            Value::Object(result)
+        }
+        (_, over) => over.clone(),
+    }
+}
+
+/// Reads every scenario file of a directory, in name order.
+pub fn load_all(directory: &Path) -> Result<Vec<Scenario>, String> {
+    let entries = std::fs::read_dir(directory).map_err(|e| format!("read {}: {e}", directory.display()))?;
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    let mut scenarios = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path).map_err(|e| format!("read {}: {e}", path.display()))?;
+        // Through a value: it tells what is wrong with a step better than an untyped map would.
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let value: Value = serde_saphyr::from_str_with_options(&text, options)
+            .map_err(|e| format!("parse {}: {e}", path.display()))?;
+        let file: ScenarioFile =
+            serde_json::from_value(value).map_err(|e| format!("parse {}: {e}", path.display()))?;
+        for mut scenario in file.scenarios {
+            scenario.allow_log.extend(file.allow_log.iter().cloned());
+            scenarios.push(scenario.sized()?);
+        }
+    }
+    Ok(scenarios)
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let parsed = match text.strip_suffix("ms") {
+        Some(number) => number.parse().ok().map(Duration::from_millis),
+        None => text.strip_suffix('s').and_then(|number| number.parse().ok()).map(Duration::from_secs_f64),
+    };
+    parsed.ok_or_else(|| serde::de::Error::custom(format!("{text} is no time such as 300ms or 2s")))
+}
+
+fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}

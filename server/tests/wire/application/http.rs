@@ -1,0 +1,98 @@
+//! The application over HTTP/1.1, written down to the bytes so that it can misbehave.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Book, Question};
+
+pub(super) async fn serve(listener: std::net::TcpListener, book: Arc<Book>) {
+    let listener = TcpListener::from_std(listener).expect("the socket is non-blocking");
+    while let Ok((stream, _)) = listener.accept().await {
+        let book = book.clone();
+        tokio::spawn(async move { connection(stream, &book).await });
+    }
+}
+
+/// Answers requests until one cannot be read or the answer ends the connection.
+async fn connection(mut stream: TcpStream, book: &Book) -> Option<()> {
+    let (reading, mut writing) = stream.split();
+    let mut reading = BufReader::new(reading);
+    loop {
+        let mut line = String::new();
+        reading.read_line(&mut line).await.ok().filter(|bytes| *bytes > 0)?;
+        let mut words = line.split(' ');
+        let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let mut headers = Map::new();
+        loop {
+            let mut line = String::new();
+            reading.read_line(&mut line).await.ok()?;
+            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            add(&mut headers, name.to_ascii_lowercase(), value);
+        }
+        let length = headers.get("content-length").and_then(|length| length.as_str()?.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        reading.read_exact(&mut body).await.ok()?;
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let body: Value = serde_json::from_slice(&body).unwrap_or(text.into());
+        let path = path.split('?').next().unwrap_or_default().to_owned();
+        let shown = json!({"method": method, "headers": headers, "body": body});
+        let answer = book.answer(Question { path, shown });
+        respond(&mut writing, &answer.unwrap_or_else(unscripted)).await?;
+    }
+}
+
+/// Adds a header; one that comes again makes a list.
+pub(super) fn add(headers: &mut Map<String, Value>, name: String, value: &str) {
+    match headers.get_mut(&name) {
+        None => drop(headers.insert(name, value.into())),
+        Some(Value::Array(values)) => values.push(value.into()),
+        Some(first) => *first = json!([first.clone(), value]),
+    }
+}
+
+fn unscripted() -> Map<String, Value> {
+    let mut answer = Map::new();
+    answer.insert("status".to_owned(), 404.into());
+    answer
+}
+
+/// Writes an answer; none when the connection is of no use afterwards.
+async fn respond(to: &mut (impl AsyncWrite + Unpin), answer: &Map<String, Value>) -> Option<()> {
+    if answer.contains_key("hang") {
+        std::future::pending::<()>().await;
+    }
+    let text = |name: &str| answer.get(name).and_then(Value::as_str);
+    if let Some(raw) = text("raw") {
+        to.write_all(raw.as_bytes()).await.ok()?;
+        return None;
+    }
+    if let Some(after) = answer.get("after").and_then(Value::as_u64) {
+        tokio::time::sleep(Duration::from_millis(after)).await;
+    }
+    let body = match (text("body"), answer.get("answer")) {
+        (Some(body), _) => body.to_owned(),
+        (None, Some(answer)) => answer.to_string(),
+        (None, None) => String::new(),
+    };
+    let status = answer.get("status").and_then(Value::as_u64).unwrap_or(200);
+    let mut head = format!("HTTP/1.1 {status} Answer\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in answer.get("headers").and_then(Value::as_object).into_iter().flatten() {
+        head.push_str(&format!("{name}: {}\r\n", value.as_str().unwrap_or_default()));
+    }
+    head.push_str("\r\n");
+    to.write_all(head.as_bytes()).await.ok()?;
+    match answer.get("drip").and_then(Value::as_u64) {
+        None => to.write_all(body.as_bytes()).await.ok(),
+        Some(pause) => {
+            for byte in body.bytes() {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                to.write_all(&[byte]).await.ok()?;
+            }
+            Some(())
+        }
+    }
+}
