@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::http::{self, Response};
 use crate::http2;
 use crate::keys;
-use crate::net::{self, Stream};
+use crate::net::{self, Stream, Tls};
 
 pub const TEXT: u8 = 1;
 pub const BINARY: u8 = 2;
@@ -48,7 +48,7 @@ impl WebSocket {
     /// error's response.
     pub async fn open_http2(
         address: &str,
-        tls: bool,
+        tls: Tls,
         target: &str,
         headers: &[(String, String)],
     ) -> Result<Result<(Self, Response), Response>, String> {
@@ -63,7 +63,7 @@ impl WebSocket {
     /// Performs the handshake; an answer other than 101 is returned as the error's response.
     pub async fn open(
         address: &str,
-        tls: bool,
+        tls: Tls,
         target: &str,
         headers: &[(String, String)],
     ) -> io::Result<Result<(Self, Response), Response>> {
