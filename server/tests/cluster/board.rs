@@ -23,10 +23,13 @@ struct State {
 }
 
 impl Board {
-    /// A message was acknowledged at this place.
+    /// A message was acknowledged at this place, if it is known.
     pub fn acked(&self, channel: &str, position: Position) {
         let mut state = self.state();
         state.acked += 1;
+        if position.epoch.is_empty() {
+            return;
+        }
         let top = state.tops.entry(channel.to_owned()).or_default();
         if top.epoch != position.epoch || top.offset < position.offset {
             *top = position;

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::redis::Server;
+use crate::nats::NatsServer;
+use crate::redis::{Cluster, Server};
 
 /// What a scenario asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -13,27 +14,46 @@ pub enum BrokerKind {
     Redis,
     /// One Redis with an append-only file, synced every second.
     DurableRedis,
+    /// Two Redis between which channels are spread.
+    RedisShards,
+    /// One Redis that keeps history in lists.
+    RedisLists,
+    /// A Redis Cluster of three primaries with a replica each.
+    RedisCluster,
+    /// A NATS server, and a Redis for presence.
+    Nats,
 }
 
 /// The running servers.
 pub enum Broker {
     Redis(Server),
+    RedisLists(Server),
+    RedisShards([Server; 2]),
+    RedisCluster(Cluster),
+    Nats(NatsServer, Server),
 }
 
 impl Broker {
-    pub fn start(kind: BrokerKind) -> Self {
+    pub async fn start(kind: BrokerKind) -> Self {
         match kind {
             BrokerKind::Redis => Self::Redis(Server::start(&[])),
             BrokerKind::DurableRedis => {
                 Self::Redis(Server::start(&["--appendonly", "yes", "--appendfsync", "everysec"]))
             }
+            BrokerKind::RedisLists => Self::RedisLists(Server::start(&[])),
+            BrokerKind::RedisShards => Self::RedisShards([Server::start(&[]), Server::start(&[])]),
+            BrokerKind::RedisCluster => Self::RedisCluster(Cluster::start()),
+            BrokerKind::Nats => Self::Nats(NatsServer::start().await, Server::start(&[])),
         }
     }
 
-    /// `host:port` to put a link before.
+    /// `host:port` to put a link before; several, separated by commas, where there can be none.
     pub fn address(&self) -> String {
         match self {
-            Self::Redis(server) => server.address(),
+            Self::Redis(server) | Self::RedisLists(server) => server.address(),
+            Self::RedisShards(servers) => servers.each_ref().map(Server::address).join(","),
+            Self::RedisCluster(cluster) => cluster.addresses(),
+            Self::Nats(server, _) => format!("127.0.0.1:{}", server.port()),
         }
     }
 
@@ -41,34 +61,48 @@ impl Broker {
     pub fn config(&self, address: &str) -> Value {
         match self {
             Self::Redis(_) => json!({"engine": {"type": "redis", "redis": {"address": address}}}),
+            Self::RedisLists(_) => {
+                json!({"engine": {"type": "redis", "redis": {"address": address, "history_use_lists": true}}})
+            }
+            Self::RedisShards(_) => {
+                let addresses: Vec<&str> = address.split(',').collect();
+                json!({"engine": {"type": "redis", "redis": {"address": addresses}}})
+            }
+            Self::RedisCluster(_) => {
+                json!({"engine": {"type": "redis", "redis": {"cluster_address": [address]}}})
+            }
+            Self::Nats(_, redis) => json!({
+                "broker": {"enabled": true, "type": "nats", "nats": {"url": format!("nats://{address}")}},
+                "presence_manager": {"enabled": true, "type": "redis", "redis": {"address": redis.address()}},
+            }),
         }
     }
 
     /// Ends it at once, as a crash would.
     pub fn kill(&self) {
-        match self {
-            Self::Redis(server) => server.kill(),
-        }
+        self.single().kill();
     }
 
     /// Starts it again at the same place.
     pub fn restart(&self) {
-        match self {
-            Self::Redis(server) => server.restart(),
-        }
+        self.single().restart();
     }
 
     /// Stops it where it stands: connections stay, nothing is answered.
     pub fn pause(&self) {
-        match self {
-            Self::Redis(server) => server.pause(),
-        }
+        self.single().pause();
     }
 
     /// Lets it go on.
     pub fn resume(&self) {
+        self.single().resume();
+    }
+
+    /// The server that steps without a name mean.
+    fn single(&self) -> &Server {
         match self {
-            Self::Redis(server) => server.resume(),
+            Self::Redis(server) => server,
+            _ => panic!("a scenario with a broker of several parts must name the part"),
         }
     }
 }

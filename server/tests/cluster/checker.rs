@@ -153,6 +153,7 @@ impl Checker {
         let again = subscription.got.get(&id).is_some_and(|(before, _)| *before == epoch);
         if again {
             let text = format!("client {who} got {id} in {channel} twice, now at {offset}");
+            subscription.offset = last.max(offset);
             self.verdict.found(Kind::Duplicate, text);
             return;
         }

@@ -3,6 +3,9 @@
 //!
 //! `cargo test -p gyre --test cluster [filter]` runs the short form, with `GYRE_NIGHTLY=1` the long one. Each scenario
 //! has controls, the same run with a protection taken away: the checker must find what the protection prevents.
+//!
+//! `GYRE_MIXED_SERVER=<path>` names a binary of another server of the protocol, started as `<path> -c config.json`. What
+//! needs it is shown as ignored without it.
 
 mod board;
 mod broker;
@@ -10,7 +13,9 @@ mod checker;
 mod checker_tests;
 mod link;
 mod log;
+mod mixed;
 mod node;
+mod pipeline;
 mod publisher;
 mod run;
 mod scenario;
@@ -21,6 +26,10 @@ mod verdict;
 #[path = "../../testing/redis.rs"]
 #[expect(dead_code, reason = "a room needs what another does not")]
 mod redis;
+
+#[path = "../../testing/nats.rs"]
+#[expect(dead_code, reason = "a room needs what another does not")]
+mod nats;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -49,13 +58,19 @@ fn main() -> ExitCode {
         }
     };
     let mut trials = checker_tests::trials();
+    trials.extend(mixed::trials());
     for scenario in scenarios {
+        let ignored = scenario.begins_with_other && node::other_binary().is_none();
         for control in scenario.controls.clone() {
             let scenario = scenario.clone();
             let name = format!("{}::control::{}", scenario.name, control.name);
-            trials.push(Trial::test(name, move || must_be_noticed(&scenario, &control)));
+            trials.push(
+                Trial::test(name, move || must_be_noticed(&scenario, &control)).with_ignored_flag(ignored),
+            );
         }
-        trials.push(Trial::test(scenario.name.clone(), move || must_hold(&scenario)));
+        trials.push(
+            Trial::test(scenario.name.clone(), move || must_hold(&scenario)).with_ignored_flag(ignored),
+        );
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -16,13 +16,26 @@ static PROBLEM: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"(?i)"level":\s*"(warn|error|fatal)|\b(WARN|ERROR|panicked)\b"#).expect("a valid expression")
 });
 
+/// Names the binary of another server.
+pub const OTHER: &str = "GYRE_MIXED_SERVER";
+
 /// Pause between two looks at a process that ends.
 const POLL: Duration = Duration::from_millis(5);
+
+/// The server of this repository.
+pub fn own_binary() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_gyre"))
+}
+
+/// Another server of the protocol to test with, when one was named.
+pub fn other_binary() -> Option<PathBuf> {
+    std::env::var_os(OTHER).map(PathBuf::from)
+}
 
 /// One node of the cluster under test.
 pub struct Node {
     pub port: u16,
-    binary: PathBuf,
+    binary: Mutex<PathBuf>,
     config: PathBuf,
     child: Mutex<Option<Child>>,
     log: Arc<Mutex<Vec<String>>>,
@@ -39,7 +52,7 @@ impl Node {
         std::fs::write(&path, config.to_string())?;
         Ok(Self {
             port,
-            binary,
+            binary: Mutex::new(binary),
             config: path,
             child: Mutex::new(None),
             log: Arc::default(),
@@ -60,7 +73,8 @@ impl Node {
     }
 
     fn launch(&self) -> Result<(), String> {
-        let mut command = Command::new(&self.binary);
+        let binary = lock(&self.binary).clone();
+        let mut command = Command::new(&binary);
         // Servers read such variables as configuration; those of the tests are not meant for them.
         for (name, _) in
             std::env::vars().filter(|(name, _)| name.starts_with("GYRE_") || name.starts_with("CENTRIFUGO_"))
@@ -73,8 +87,7 @@ impl Node {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child =
-            command.spawn().map_err(|error| format!("start {}: {error}", self.binary.display()))?;
+        let mut child = command.spawn().map_err(|error| format!("start {}: {error}", binary.display()))?;
         collect(child.stdout.take(), &self.log);
         collect(child.stderr.take(), &self.log);
         *lock(&self.child) = Some(child);
@@ -83,6 +96,16 @@ impl Node {
 
     fn ended(&self) -> bool {
         lock(&self.child).as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Makes the node another program from its next start on; its configuration stays.
+    pub fn become_program(&self, binary: PathBuf) {
+        *lock(&self.binary) = binary;
+    }
+
+    /// Path that answers 200 when the node serves; other servers know no `/ready`.
+    pub fn ready_path(&self) -> &'static str {
+        if *lock(&self.binary) == own_binary() { "/ready" } else { "/health" }
     }
 
     /// Ends the process at once, as a crash would.

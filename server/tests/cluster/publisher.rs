@@ -83,22 +83,37 @@ impl Publisher {
                 _ = stop.wait_for(|stop| *stop) => return,
                 _ = ticks.tick() => {}
             }
-            let id = format!("{}-{number}", self.name);
-            self.log.write(Event::Try { id: id.clone(), ch: channel.clone() });
-            while let Some(node) = address {
-                match self.publish(node, channel, &id).await {
-                    Some(position) => {
-                        let (ch, Position { epoch, offset }) = (channel.clone(), position.clone());
-                        self.log.write(Event::Ack { id, ch, epoch, offset });
-                        self.board.acked(channel, position);
-                        break;
-                    }
-                    None => {
-                        tokio::time::sleep(BACKOFF).await;
-                        address = addresses.next();
-                    }
-                }
+            self.message(number, channel, &mut addresses, &mut address).await;
+        }
+    }
+
+    /// Publishes one message in each channel.
+    pub async fn once(self) {
+        let mut addresses = self.addresses.iter().cycle();
+        let mut address = addresses.next();
+        for (number, channel) in self.channels.iter().enumerate() {
+            self.message(number, channel, &mut addresses, &mut address).await;
+        }
+    }
+
+    /// Publishes a message, at one node after the other until it is kept.
+    async fn message<'a>(
+        &self,
+        number: usize,
+        channel: &str,
+        addresses: &mut impl Iterator<Item = &'a String>,
+        address: &mut Option<&'a String>,
+    ) {
+        let id = format!("{}-{number}", self.name);
+        self.log.write(Event::Try { id: id.clone(), ch: channel.to_owned() });
+        while let Some(node) = *address {
+            if let Some(position) = self.publish(node, channel, &id).await {
+                let (ch, Position { epoch, offset }) = (channel.to_owned(), position.clone());
+                self.log.write(Event::Ack { id, ch, epoch, offset });
+                return self.board.acked(channel, position);
             }
+            tokio::time::sleep(BACKOFF).await;
+            *address = addresses.next();
         }
     }
 

@@ -17,9 +17,10 @@ use crate::broker::Broker;
 use crate::checker;
 use crate::link::{Link, State};
 use crate::log::{Event, Log};
-use crate::node::Node;
+use crate::node::{Node, OTHER, other_binary, own_binary};
+use crate::pipeline::Pipeline;
 use crate::publisher::{API_KEY, Api, Publisher};
-use crate::scenario::{Scenario, Step, merged};
+use crate::scenario::{Load, Publishing, Scenario, Step, merged};
 use crate::subscriber::Subscriber;
 use crate::verdict::Verdict;
 
@@ -63,6 +64,8 @@ struct Stage {
     api: Api,
     log: Arc<Log>,
     board: Arc<Board>,
+    channels: Vec<String>,
+    subscribers: usize,
 }
 
 /// A node and its way to the broker.
@@ -74,7 +77,7 @@ struct Member {
 
 impl Stage {
     async fn set(scenario: &Scenario, log: Arc<Log>) -> Result<Self, String> {
-        let broker = block_in_place(|| Broker::start(scenario.broker));
+        let broker = Broker::start(scenario.broker).await;
         let mut nodes = Vec::new();
         for name in ('a'..).take(scenario.load.nodes) {
             let link = Link::open(broker.address()).await.map_err(|error| error.to_string())?;
@@ -86,7 +89,10 @@ impl Stage {
         for member in &nodes {
             block_in_place(|| member.node.start())?;
         }
-        let stage = Self { broker, nodes, api: Api::new(), log, board: Arc::default() };
+        let channels = (0..scenario.load.channels).map(|index| format!("flow:{index}")).collect();
+        let subscribers = scenario.load.subscribers;
+        let stage =
+            Self { broker, nodes, api: Api::new(), log, board: Arc::default(), channels, subscribers };
         for member in &stage.nodes {
             stage.ready(&member.node, 200).await?;
         }
@@ -96,21 +102,12 @@ impl Stage {
     /// Brings up subscribers, then publishers, does the timeline, and waits until everything arrived.
     async fn load(&self, scenario: &Scenario) -> Result<(), String> {
         let load = &scenario.load;
-        let channels: Vec<String> = (0..load.channels).map(|index| format!("flow:{index}")).collect();
-        let addresses: Vec<String> = self.nodes.iter().map(|member| member.node.address()).collect();
-        // Each begins at another node.
-        let rotated = |index: usize| {
-            let mut addresses = addresses.clone();
-            let count = addresses.len();
-            addresses.rotate_left(index % count);
-            addresses
-        };
         let mut subscribers = JoinSet::new();
         for index in 0..load.subscribers {
             let subscriber = Subscriber {
                 who: u32::try_from(index).map_err(|error| error.to_string())?,
-                addresses: rotated(index),
-                channels: channels.clone(),
+                addresses: self.addresses_from(index),
+                channels: self.channels.clone(),
                 log: self.log.clone(),
                 board: self.board.clone(),
             };
@@ -121,28 +118,72 @@ impl Stage {
         let (stop, stopped) = watch::channel(false);
         let mut publishers = JoinSet::new();
         for index in 0..load.publishers {
-            let publisher = Publisher {
-                name: format!("p{index}"),
-                addresses: rotated(index),
-                channels: channels.clone(),
-                rate: load.rate,
-                idempotent: load.idempotent,
-                api: self.api.clone(),
-                log: self.log.clone(),
-                board: self.board.clone(),
-            };
-            publishers.spawn(publisher.run(stopped.clone()));
+            self.publish(&mut publishers, load, index, stopped.clone());
         }
         self.steps(&scenario.timeline).await?;
         stop.send_replace(true);
-        let ended = timeout(PATIENCE, async { while publishers.join_next().await.is_some() {} }).await;
-        ended.map_err(|_| "publishers were not told that their last message is kept".to_owned())?;
+        ended(&mut publishers).await?;
+        self.last_message().await?;
         // What never arrives is a matter for the checker.
         let _ = self.until("deliveries", || self.board.behind().is_empty()).await;
         while let Some(ended) = subscribers.try_join_next() {
             ended.map_err(|error| format!("a subscriber: {error}"))?;
         }
         Ok(())
+    }
+
+    /// Addresses of all nodes; each client begins at another.
+    fn addresses_from(&self, index: usize) -> Vec<String> {
+        let mut addresses: Vec<String> = self.nodes.iter().map(|member| member.node.address()).collect();
+        let count = addresses.len();
+        addresses.rotate_left(index % count);
+        addresses
+    }
+
+    fn publish(&self, tasks: &mut JoinSet<()>, load: &Load, index: usize, stopped: watch::Receiver<bool>) {
+        let mut addresses = self.addresses_from(index);
+        match load.publishing {
+            Publishing::Backends | Publishing::Racing => {
+                let racing = load.publishing == Publishing::Racing;
+                let name = if racing { "all".to_owned() } else { format!("p{index}") };
+                tasks.spawn(self.publisher(name, addresses, load).run(stopped));
+            }
+            Publishing::Pipelined | Publishing::PipelinedOverAll => {
+                if load.publishing == Publishing::Pipelined {
+                    addresses.truncate(1);
+                }
+                let pipeline = Pipeline {
+                    name: format!("p{index}"),
+                    addresses,
+                    channels: self.channels.clone(),
+                    rate: load.rate,
+                    log: self.log.clone(),
+                    board: self.board.clone(),
+                };
+                tasks.spawn(pipeline.run(stopped));
+            }
+        }
+    }
+
+    fn publisher(&self, name: String, addresses: Vec<String>, load: &Load) -> Publisher {
+        Publisher {
+            name,
+            addresses,
+            channels: self.channels.clone(),
+            rate: load.rate,
+            idempotent: load.idempotent,
+            api: self.api.clone(),
+            log: self.log.clone(),
+            board: self.board.clone(),
+        }
+    }
+
+    /// One more message in each channel: whoever has it has all others, or will never get them.
+    async fn last_message(&self) -> Result<(), String> {
+        let load = Load { rate: 1000, ..Load::default() };
+        let publisher = self.publisher("last".to_owned(), self.addresses_from(0), &load);
+        let all = timeout(PATIENCE, publisher.once()).await;
+        all.map_err(|_| "the last message of a channel is not acknowledged".to_owned())
     }
 
     async fn steps(&self, steps: &[Step]) -> Result<(), String> {
@@ -161,6 +202,8 @@ impl Stage {
             Step::Resume(target) if target == "broker" => block_in_place(|| self.broker.resume()),
             Step::Kill(name) => block_in_place(|| self.member(name).map(|member| member.node.kill()))?,
             Step::Start(name) => block_in_place(|| self.member(name)?.node.start())?,
+            Step::BecomeOwn(name) => self.become_program(name, own_binary())?,
+            Step::BecomeOther(name) => self.become_program(name, other()?)?,
             Step::Terminate(name) => block_in_place(|| self.member(name)?.node.terminate())?,
             Step::Pause(name) => self.member(name)?.node.signal("STOP")?,
             Step::Resume(name) => self.member(name)?.node.signal("CONT")?,
@@ -177,6 +220,7 @@ impl Stage {
             Step::Delivered => self.until("deliveries", || self.board.behind().is_empty()).await?,
             Step::Ready(name) => self.ready(&self.member(name)?.node, 200).await?,
             Step::Blind(name) => self.ready(&self.member(name)?.node, 503).await?,
+            Step::Present => self.present().await?,
             Step::Repeat { times, nightly, steps } => {
                 let times = if crate::scenario::nightly() { *nightly } else { *times };
                 for _ in 0..times {
@@ -187,6 +231,30 @@ impl Stage {
         Ok(())
     }
 
+    fn become_program(&self, name: &str, binary: PathBuf) -> Result<(), String> {
+        let node = &self.member(name)?.node;
+        node.become_program(binary);
+        block_in_place(|| node.start())
+    }
+
+    /// Waits until presence of all channels counts all clients, and no ghosts, wherever it is asked for.
+    async fn present(&self) -> Result<(), String> {
+        let wait = async {
+            for (member, channel) in self.nodes.iter().flat_map(|m| self.channels.iter().map(move |c| (m, c)))
+            {
+                let request = json!({"channel": channel});
+                let address = member.node.address();
+                let count = || self.api.call(&address, "presence_stats", &request);
+                while count().await.ok().and_then(|answer| answer["result"]["num_clients"].as_u64())
+                    != Some(self.subscribers as u64)
+                {
+                    tokio::time::sleep(POLL).await;
+                }
+            }
+        };
+        timeout(PATIENCE, wait).await.map_err(|_| "presence does not count those who are there".to_owned())
+    }
+
     fn member(&self, name: &str) -> Result<&Member, String> {
         self.nodes.iter().find(|member| member.name == name).ok_or_else(|| format!("no node {name}"))
     }
@@ -195,7 +263,7 @@ impl Stage {
     async fn ready(&self, node: &Node, status: u16) -> Result<(), String> {
         let address = node.address();
         let wait = async {
-            while self.api.status(&address, "/ready").await != Some(status) {
+            while self.api.status(&address, node.ready_path()).await != Some(status) {
                 tokio::time::sleep(POLL).await;
             }
         };
@@ -212,12 +280,31 @@ impl Stage {
     }
 }
 
+/// The other server.
+fn other() -> Result<PathBuf, String> {
+    other_binary().ok_or_else(|| format!("{OTHER} names no server"))
+}
+
+/// Waits until all tasks came to their end.
+async fn ended(tasks: &mut JoinSet<()>) -> Result<(), String> {
+    let all = async {
+        while let Some(ended) = tasks.join_next().await {
+            ended.map_err(|error| format!("a publisher: {error}"))?;
+        }
+        Ok(())
+    };
+    let all = timeout(PATIENCE, all).await;
+    all.unwrap_or_else(|_| Err("publishers were not told that their last message is kept".to_owned()))
+}
+
 /// Configuration of a node.
 fn config(scenario: &Scenario, engine: &Value) -> Value {
     let mut namespace = json!({
         "name": "flow",
         "allow_subscribe_for_client": true,
         "allow_subscribe_for_anonymous": true,
+        "allow_publish_for_client": true,
+        "allow_publish_for_anonymous": true,
         "force_recovery": true,
         "history_size": 2000,
         "history_ttl": "300s",

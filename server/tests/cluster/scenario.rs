@@ -34,6 +34,9 @@ pub struct Scenario {
     /// Id in the reliability plan.
     pub row: String,
     pub broker: BrokerKind,
+    /// All nodes begin as the other server; without one the scenario is ignored.
+    #[serde(default)]
+    pub begins_with_other: bool,
     #[serde(default)]
     pub load: Load,
     /// Laid over `load` in the long form.
@@ -66,13 +69,36 @@ pub struct Load {
     pub publishers: usize,
     /// Messages a second of each publisher.
     pub rate: u32,
+    pub publishing: Publishing,
     /// Whether publishers send idempotency keys.
     pub idempotent: bool,
 }
 
+/// Who publishes, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Publishing {
+    /// Backends over the HTTP API, each with its own messages, the next when the last is acknowledged.
+    Backends,
+    /// The same, but all send the same messages.
+    Racing,
+    /// Clients that do not wait for replies.
+    Pipelined,
+    /// The same, but each spreads its messages over all nodes.
+    PipelinedOverAll,
+}
+
 impl Default for Load {
     fn default() -> Self {
-        Self { nodes: 2, channels: 10, subscribers: 4, publishers: 4, rate: 50, idempotent: true }
+        Self {
+            nodes: 2,
+            channels: 10,
+            subscribers: 4,
+            publishers: 4,
+            rate: 50,
+            publishing: Publishing::Backends,
+            idempotent: true,
+        }
     }
 }
 
@@ -125,6 +151,10 @@ pub enum Step {
     Kill(String),
     /// Starts a process again.
     Start(String),
+    /// Starts a node that ended as the server of this repository, on the same configuration.
+    BecomeOwn(String),
+    /// Starts a node that ended as the other server, on the same configuration.
+    BecomeOther(String),
     /// Ends a process in good order.
     Terminate(String),
     /// Stops a process where it stands.
@@ -155,6 +185,8 @@ pub enum Step {
     Ready(String),
     /// Waits until `/ready` of a node answers 503.
     Blind(String),
+    /// Waits until every node counts the clients that are there as present, and no others.
+    Present,
     /// Does steps several times.
     Repeat { times: u32, nightly: u32, steps: Vec<Step> },
 }

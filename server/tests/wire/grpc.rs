@@ -35,8 +35,8 @@ async fn client(address: &str, tls: Tls) -> Result<Grpc<Channel>, String> {
         let authority = Certificate::from_pem(&CERTIFICATES.authority);
         let mut config = ClientTlsConfig::new().ca_certificate(authority).domain_name("localhost");
         if tls == Tls::Mutual {
-            let (certificate, key) = &CERTIFICATES.identity;
-            config = config.identity(Identity::from_pem(certificate, key));
+            let identity = Identity::from_pem(&CERTIFICATES.client_certificate, &CERTIFICATES.client_key);
+            config = config.identity(identity);
         }
         endpoint = endpoint.tls_config(config).map_err(failed)?;
     }

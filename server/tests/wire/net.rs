@@ -4,13 +4,15 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{PrivateKeyDer, ServerName};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// A byte stream, encrypted or not.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -21,10 +23,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 pub struct Certificates {
     pub server_certificate: String,
     pub server_key: String,
-    /// The authority, also of certificates of clients.
+    /// The authority that signed everything.
     pub authority: String,
-    /// A certificate and key of a client.
-    pub identity: (String, String),
+    /// What the server under test may show to the application.
+    pub client_certificate: String,
+    pub client_key: String,
+    /// Of the application: trusts certificates of the authority, and asks for one without insisting.
+    pub application: Arc<ServerConfig>,
     /// A key that fits neither certificate.
     pub other_key: String,
     client: ClientConfig,
@@ -67,10 +72,20 @@ impl Certificates {
         let key = KeyPair::generate()?;
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let certificate = CertificateParams::new(names)?.signed_by(&key, &authority)?;
+        let client_key = KeyPair::generate()?;
+        let client_certificate = CertificateParams::new(vec![])?.signed_by(&client_key, &authority)?;
         let mut roots = RootCertStore::empty();
         roots.add(authority.der().clone())?;
-        let client_key = KeyPair::generate()?;
-        let client = CertificateParams::new(vec!["client".to_owned()])?.signed_by(&client_key, &authority)?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider.clone());
+        let mut application = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(clients.allow_unauthenticated().build()?)
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes())?,
+            )?;
+        application.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let trusting = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots);
@@ -79,10 +94,12 @@ impl Certificates {
             server_certificate: certificate.pem(),
             server_key: key.serialize_pem(),
             authority: authority.pem(),
-            identity: (client.pem(), client_key.serialize_pem()),
+            client_certificate: client_certificate.pem(),
+            client_key: client_key.serialize_pem(),
+            application: Arc::new(application),
             other_key: KeyPair::generate()?.serialize_pem(),
             client: trusting.clone().with_no_client_auth(),
-            known_client: trusting.with_client_auth_cert(vec![client.der().clone()], private)?,
+            known_client: trusting.with_client_auth_cert(vec![client_certificate.der().clone()], private)?,
         })
     }
 }

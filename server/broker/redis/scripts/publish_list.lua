@@ -38,6 +38,9 @@ if offset == '1' then
     redis.call('DEL', list)
 elseif delta == '1' then
     before = redis.call('LINDEX', list, 0) or ''
+    -- Without its position: other servers on this Redis read the publication alone.
+    local _, head = string.find(before, '__', 3, true)
+    before = string.sub(before, (head or 0) + 1)
 end
 
 local entry = '__p1:' .. offset .. ':' .. epoch .. '__' .. body

@@ -174,8 +174,10 @@ pub(super) fn check_response(
     response: &Response,
     default_status: u64,
 ) -> Result<(), String> {
-    let status = step.take("status").and_then(|status| status.as_u64()).unwrap_or(default_status);
-    if u64::from(response.status) != status {
+    let status = step.take("status");
+    let any = status.as_ref().is_some_and(|status| status == "$any");
+    let status = status.and_then(|status| status.as_u64()).unwrap_or(default_status);
+    if !any && u64::from(response.status) != status {
         return Err(format!(
             "status is {} instead of {status}: {}",
             response.status,
