@@ -10,5 +10,6 @@ mod memory;
 mod peer;
 mod process;
 mod proxy;
+mod quic;
 mod readers;
 mod smuggling;

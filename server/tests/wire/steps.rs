@@ -7,7 +7,7 @@
 //!
 //! | verb | does |
 //! |---|---|
-//! | `open: {transport, path, query, protocol, headers, tls}` | opens a connection, over WebSocket unless told otherwise; options `status`, `response_headers`, `text` expect the answer to the request. WebSockets take `subprotocol`, `compression` too, streamed responses `method`, `body`, `hex` |
+//! | `open: {transport, path, query, protocol, headers, tls}` | opens a connection, over WebSocket unless told otherwise; options `status`, `response_headers`, `text` expect the answer to the request. WebSockets take `subprotocol`, `compression`, `http2` too, streamed responses `method`, `body`, `hex` |
 //! | `connect: {user, token, request}` plus `open`'s keys and `via: message, query, body` | opens and sends the connect command, or the connect request of a unidirectional transport; `reply`, `error` or `disconnect`; sets `${a.client}` and `${a.user}` |
 //! | `call: command` | sends a command with the next id and expects its reply: `reply` pattern, `error: [code, message]` (with `temporary: true`) or `disconnect: [code, reason]` |
 //! | `send: command or list` | sends commands in one frame |
@@ -25,7 +25,7 @@
 //! | `close: code`, `cut: true` | the client closes with a frame, or drops the connection; in a gRPC call, it ends its side or cancels |
 //! | `api: method` | calls the HTTP API: `with`, then `result`, or `error: [code, message]`, or `answer` (the whole body); `status`, `headers`; `detach: true` sends it in the background and ignores the answer |
 //! | `grpc: Method` | calls the gRPC API: `with`, `metadata`, `port`, then as `api`, or `status: [code, message]` with `detail` |
-//! | `http: {method, path, query, headers, body, json, port, tls, http3}` | any request: `status`, `response_headers`, `json` (pattern), `text`, `contains` (list of texts), `metrics` (list of samples, labels in any order, value optional) |
+//! | `http: {method, path, query, headers, body, json, port, tls, http2, http3}` | any request: `status`, `response_headers`, `json` (pattern), `text`, `contains` (list of texts), `metrics` (list of samples, labels in any order, value optional) |
 //! | `tcp: bytes as text` | raw bytes on a TCP connection, one HTTP response read: as `http` |
 //! | `set: {name: value}`, `repeat: n` with `steps` (`${n}` counts from 1), `each: list` with `steps` (`${item}`, or what `as` says), `signal: TERM` | |
 //! | `reload: config` | merges this over the configuration, rewrites the file and sends SIGHUP |
@@ -38,6 +38,9 @@
 //! What a connection is does not change what verbs mean: commands of `http_stream` and `sse` go to the emulation
 //! endpoint, and `closed` is a close frame, a disconnect push with the end of the body, or both. In calls of gRPC
 //! each command is a message, `headers` are metadata, and an answer without a stream is an end that `dropped` reads.
+//!
+//! `tls: true` encrypts, `tls: client` shows a certificate of a client, too; with `broken: true` a request by `http` or
+//! `grpc` must get no answer.
 //!
 //! `eventually: true` repeats `call`, `api` and `http` until they match, for effects that need time.
 
