@@ -17,15 +17,16 @@ class Streams:
 
     def ticks(self, request, context):
         """Counts to three and ends, or goes on for ever."""
+        for_ever = request.get("data") == "for ever"
+        if for_ever:
+            # Before the first answer: the call may end at any moment after it.
+            context.add_callback(self.cancelled.set)
         decision = wire.SubscribeResponse(result=wire.SubscribeResult(data=b'{"from":1}'))
         yield wire.StreamSubscribeResponse(subscribe_response=decision)
         for n in (1, 2, 3):
             yield publication(n)
-        if request.get("data") == "for ever":
-            ended = threading.Event()
-            context.add_callback(ended.set)
-            ended.wait()
-            self.cancelled.set()
+        if for_ever:
+            self.cancelled.wait()
 
     def echo(self, requests, context):
         """Gives back what the client publishes, louder."""
