@@ -3,7 +3,8 @@
 use super::assemble::{Assembly, AssemblyError};
 use crate::api::{PlacementSettings, Port, TlsChoice, http_service, place};
 use crate::config::sections::listeners::Tls;
-use crate::config::{Config, Pem, PemError};
+use crate::config::{Config, Pem, PemError, split_address};
+use crate::net::{AcmeError, AcmeSettings, AutomaticCertificates, ChallengePage, LETS_ENCRYPT};
 use crate::net::{ListenError, PemMaterial, QuicError, QuicServing, Serving as Listener, TlsError, Workers};
 use crate::net::{listen, quic_endpoint, serve, serve_http3, tls_server_config};
 use crate::observability::Serving;
@@ -35,6 +36,9 @@ pub enum PortError {
         /// Why not.
         source: PemError,
     },
+    /// Certificates cannot be obtained.
+    #[error("obtain certificates as http_server.tls_autocert says")]
+    Acme(#[from] AcmeError),
     /// TLS cannot be set up.
     #[error("set up tls of {section}")]
     Tls {
@@ -47,6 +51,8 @@ pub enum PortError {
 
 /// Ports that are open.
 pub struct Ports {
+    /// Kept as long as connections may begin.
+    _certificates: Option<AutomaticCertificates>,
     workers: Arc<Workers>,
     listeners: JoinSet<()>,
     stop: watch::Sender<bool>,
@@ -66,7 +72,9 @@ impl Ports {
     /// # Panics
     /// When called outside of a tokio runtime.
     pub fn open(assembly: &Assembly, config: &Config, workers: &Arc<Workers>) -> Result<Self, PortError> {
+        let certificates = automatic_certificates(config)?;
         let mut ports = Self {
+            _certificates: None,
             workers: workers.clone(),
             listeners: JoinSet::new(),
             stop: watch::Sender::new(false),
@@ -76,7 +84,10 @@ impl Ports {
             let port = assembly.port(config, placement.groups)?;
             let tls = match placement.tls {
                 TlsChoice::Plain => None,
-                TlsChoice::Main => Some(tls("http_server.tls", &config.http_server.tls)?),
+                TlsChoice::Main => Some(match &certificates {
+                    Some(certificates) => certificates.tls(),
+                    None => tls("http_server.tls", &config.http_server.tls)?,
+                }),
                 TlsChoice::Internal => {
                     Some(tls("http_server.internal_tls", &config.http_server.internal_tls)?)
                 }
@@ -99,7 +110,31 @@ impl Ports {
             let tls = section.tls.enabled.then(|| tls("uni_grpc.tls", &section.tls)).transpose()?;
             ports.serve((&section.address, section.port), assembly.uni_grpc(config), tls)?;
         }
+        if let Some(certificates) = &certificates
+            && config.http_server.tls_autocert.http
+        {
+            ports.serve_challenges(
+                &config.http_server.tls_autocert.http_addr,
+                certificates.challenge_page(),
+            )?;
+        }
+        ports._certificates = certificates;
         Ok(ports)
+    }
+
+    /// Serves what the authority of our certificates asks for over plain HTTP.
+    fn serve_challenges(&mut self, address: &str, page: ChallengePage) -> Result<(), PortError> {
+        // Checked with the rest of the configuration.
+        let (host, number) = split_address(address).unwrap_or((address, 0));
+        let listener = listen(host, number)?;
+        if let Ok(address) = listener.local_addr() {
+            Serving { endpoints: &["ACME http_01 challenge"], address, tls: false, http3: false }.emit();
+        }
+        let make_service = move |_| page.clone();
+        let workers = Some(self.workers.clone());
+        let serving = Listener { listener, tls: None, workers, extended_connect: false, make_service };
+        self.listeners.spawn(serve(serving, self.stopped()));
+        Ok(())
     }
 
     fn serve(
@@ -193,6 +228,30 @@ fn tls(section: &'static str, tls: &Tls) -> Result<Arc<rustls::ServerConfig>, Po
     tls_server_config(&material).map_err(|source| PortError::Tls { section, source })
 }
 
+fn automatic_certificates(config: &Config) -> Result<Option<AutomaticCertificates>, PortError> {
+    let section = &config.http_server.tls_autocert;
+    if !section.enabled {
+        return Ok(None);
+    }
+    let authorities = (!section.directory_ca_pem.is_empty()).then(|| {
+        let key = || "http_server.tls_autocert.directory_ca_pem".to_owned();
+        section.directory_ca_pem.load().map_err(|source| PortError::Pem { key: key(), source })
+    });
+    let settings = AcmeSettings {
+        hosts: section.host_whitelist.clone(),
+        cache: (!section.cache_dir.is_empty()).then(|| section.cache_dir.clone().into()),
+        email: section.email.clone(),
+        default_host: section.server_name.clone(),
+        http: section.http,
+        directory: match section.directory_url.as_str() {
+            "" => LETS_ENCRYPT.to_owned(),
+            url => url.to_owned(),
+        },
+        authorities: authorities.transpose()?.map(String::into_bytes),
+    };
+    Ok(Some(AutomaticCertificates::start(settings)?))
+}
+
 fn placement_settings(config: &Config) -> PlacementSettings {
     let server = &config.http_server;
     PlacementSettings {
@@ -200,7 +259,7 @@ fn placement_settings(config: &Config) -> PlacementSettings {
         port: server.port,
         internal_address: server.internal_address.clone(),
         internal_port: server.internal_port.parse().ok(),
-        tls: server.tls.enabled,
+        tls: server.tls.enabled || server.tls_autocert.enabled,
         tls_external: server.tls_external,
         internal_tls: server.internal_tls.enabled,
         api: !config.http_api.disabled,

@@ -66,7 +66,7 @@ pub fn proxies(config: &Config, metrics: &Metrics, clock: &Arc<dyn Clock>) -> Re
     Ok(Proxies::new(wanted, metrics, clock)?)
 }
 
-/// Whether [`proxies`] would do.
+/// Whether the proxies can be made.
 ///
 /// # Errors
 /// See [`ProxyError`].

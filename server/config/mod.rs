@@ -22,6 +22,7 @@ pub use error::{ConfigError, Warning};
 pub use load::{Format, Loaded};
 pub use samples::minimal;
 pub use sections::*;
+pub(crate) use validate::split_address;
 pub use values::{Duration, Pem, PemError, Secret, StringMap};
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ const ROWS: &[Row] = &[
     ("map_broker.type", "a map broker other than memory", |c| c.map_broker.kind != "memory"),
     ("controller.type", "a controller other than redis and nats",
         |c| c.controller.enabled && c.controller.kind == "postgres"),
-    ("http_server.tls_autocert.enabled", "automatic certificates", |c| c.http_server.tls_autocert.enabled),
     ("admin.enabled", "admin interface", |c| c.admin.enabled),
     ("debug.enabled", "profiling endpoints", |c| c.debug.enabled),
     ("opentelemetry.enabled", "tracing over opentelemetry", |c| c.opentelemetry.enabled),

@@ -1,5 +1,6 @@
 //! Taking connections from a listener and serving HTTP/1.1 and HTTP/2 on them.
 
+use super::acme::CHALLENGE_PROTOCOL;
 use super::streams::{Streams, drive};
 use super::{Body, Peer, RequestBody, Workers};
 use http::{Request, Response};
@@ -218,6 +219,8 @@ async fn handshake(
     };
     let stream = result.map_err(tell).ok()?;
     let version = match stream.get_ref().1.alpn_protocol() {
+        // The authority of our certificates has seen what it wanted.
+        Some(CHALLENGE_PROTOCOL) => return None,
         Some(b"h2") => Version::Http2,
         _ => Version::Http1,
     };

@@ -1,6 +1,7 @@
 //! Sockets, TLS and what proxies in front of us say about peers. Knows no domain words.
 
 mod accept;
+mod acme;
 mod body;
 mod client_tls;
 mod forwarded;
@@ -12,6 +13,7 @@ mod tls;
 mod workers;
 
 pub use accept::{Serving, serve};
+pub use acme::{AcmeError, AcmeSettings, AutomaticCertificates, ChallengePage, LETS_ENCRYPT};
 pub use body::{Body, BodyError, RequestBody, read_body};
 pub use client_tls::{ClientIdentity, ClientTlsError, client_config as tls_client_config};
 pub use forwarded::client_address;

@@ -47,7 +47,7 @@ pub enum TlsError {
 }
 
 /// Protocols offered to peers: HTTP/2 for gRPC, HTTP/1.1 for everything else.
-const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+pub(super) const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Makes the configuration of a listener: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
 ///
@@ -82,7 +82,7 @@ fn verifier(
     verifier.map_err(TlsError::Verifier)
 }
 
-fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let certificates = read.map_err(|source| TlsError::Pem { what, source })?;
     if certificates.is_empty() {

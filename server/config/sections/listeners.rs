@@ -77,6 +77,11 @@ section! {
         http: bool,
         /// Address of the challenge listener.
         http_addr: String = ":80",
+        /// Address of the authority's directory; empty means that of Let's Encrypt. Not known to Centrifugo.
+        directory_url: String,
+        /// Authorities that the certificate of `directory_url` is checked with: PEM, PEM in base64, or the path of a
+        /// file; empty means those that browsers trust. Not known to Centrifugo.
+        directory_ca_pem: Pem,
     }
 }
 

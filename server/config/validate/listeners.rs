@@ -30,6 +30,7 @@ pub(super) fn check(server: &HttpServer, config: &Config) -> Checked {
     if server.http3.enabled && !server.tls.enabled && !server.tls_autocert.enabled {
         return Err("http_server.http3 requires TLS to be enabled".into());
     }
+    autocert(server).map_err(in_section("http_server.tls_autocert"))?;
     one_of("http_api.error_mode", &config.http_api.error_mode, &["", "transport"])?;
     one_of("grpc_api.error_mode", &config.grpc_api.error_mode, &["", "transport"])?;
     tls(&server.tls).map_err(in_section("http_server.tls"))?;
@@ -41,6 +42,42 @@ pub(super) fn check(server: &HttpServer, config: &Config) -> Checked {
         tls(&config.uni_grpc.tls).map_err(in_section("uni_grpc.tls"))?;
     }
     Ok(())
+}
+
+/// Checks what certificates that are obtained by themselves need.
+fn autocert(server: &HttpServer) -> Checked {
+    let autocert = &server.tls_autocert;
+    if !autocert.enabled {
+        return Ok(());
+    }
+    if server.http3.enabled {
+        return Err("cannot be used together with http_server.http3".into());
+    }
+    if server.tls.enabled && !server.tls.client_ca_pem.is_empty() {
+        return Err("cannot be used together with http_server.tls.client_ca_pem".into());
+    }
+    if autocert.host_whitelist.is_empty() {
+        return Err("host_whitelist is required".into());
+    }
+    if let Some(host) = autocert.host_whitelist.iter().find(|host| !is_host_name(host)) {
+        return Err(format!("host_whitelist: expected names of hosts, found {host:?}"));
+    }
+    if autocert.http {
+        split_address(&autocert.http_addr).ok_or_else(|| {
+            format!("http_addr: expected an address and a port, found {:?}", autocert.http_addr)
+        })?;
+    }
+    Ok(())
+}
+
+fn is_host_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+}
+
+/// Host, perhaps empty, and port.
+pub(crate) fn split_address(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    Some((host, port.parse().ok()?))
 }
 
 /// Refuses what can be neither an address nor the name of a host, so that a port written here is noticed.

@@ -4,6 +4,7 @@ mod channel;
 mod client;
 mod consumers;
 mod listeners;
+pub(crate) use listeners::split_address;
 mod map;
 mod proxy;
 mod unidirectional;
