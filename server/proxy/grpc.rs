@@ -1,8 +1,7 @@
 //! Asking over gRPC: calls of `centrifugal.centrifugo.proxy.CentrifugoProxy`.
 
-use super::dial;
+use super::dial::Http2;
 use super::events::Ask;
-use super::http::user_agent;
 use super::settings::{GrpcSettings, ProxySettings, ProxySetupError};
 use bytes::Bytes;
 use futures_util::stream;
@@ -14,7 +13,6 @@ use tokio::sync::mpsc;
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
@@ -26,7 +24,9 @@ const TO_APPLICATION: usize = 16;
 
 /// One endpoint, and the connection to it, which is opened by the first call.
 pub(super) struct GrpcBackend {
-    channel: Channel,
+    connection: Http2,
+    /// Scheme and authority of requests.
+    origin: Uri,
     /// Sent with every call, whatever a client sent.
     credentials: Option<(HeaderName, HeaderValue)>,
     compression: bool,
@@ -41,27 +41,13 @@ pub(super) struct Opened {
 
 impl GrpcBackend {
     /// Prepares calls; nothing is connected yet.
-    ///
-    /// # Panics
-    /// When called outside of a tokio runtime.
     pub fn new(settings: &ProxySettings, grpc: &GrpcSettings) -> Result<Self, ProxySetupError> {
         let unusable = |reason: String| settings.unusable("endpoint", &settings.endpoint, reason);
         let authority = authority(&settings.endpoint).map_err(unusable)?;
-        let address = |scheme: Scheme| {
-            let parts = Uri::builder().scheme(scheme).authority(authority.clone()).path_and_query("/");
-            parts.build().map_err(|error| settings.unusable("endpoint", &settings.endpoint, error))
-        };
-        // The connector encrypts, so the endpoint must not want to do it too; requests tell the truth.
-        let endpoint = Endpoint::from(address(Scheme::HTTP)?)
-            .user_agent(user_agent())
-            .map_err(|error| settings.unusable("endpoint", &settings.endpoint, error))?;
-        let channel = match grpc.tls.clone() {
-            None => endpoint.connect_with_connector_lazy(dial::tcp()),
-            Some(tls) => {
-                let endpoint = endpoint.origin(address(Scheme::HTTPS)?);
-                endpoint.connect_with_connector_lazy(dial::encrypted_http2(tls))
-            }
-        };
+        let scheme = if grpc.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let origin = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
+        let origin = origin.map_err(|error| settings.unusable("endpoint", &settings.endpoint, error))?;
+        let connection = Http2::new(grpc.tls.clone());
         let credentials = match &grpc.credentials {
             None => None,
             Some((name, value)) => {
@@ -73,7 +59,7 @@ impl GrpcBackend {
                 Some((known, value))
             }
         };
-        Ok(Self { channel, credentials, compression: grpc.compression })
+        Ok(Self { connection, origin, credentials, compression: grpc.compression })
     }
 
     /// Calls a method. The application is told how long we wait.
@@ -117,8 +103,9 @@ impl GrpcBackend {
         Ok(Opened { first, rest, to_application })
     }
 
-    async fn client(&self) -> Result<Grpc<Channel>, Status> {
-        let mut client = Grpc::new(self.channel.clone()).accept_compressed(CompressionEncoding::Gzip);
+    async fn client(&self) -> Result<Grpc<Http2>, Status> {
+        let client = Grpc::with_origin(self.connection.clone(), self.origin.clone());
+        let mut client = client.accept_compressed(CompressionEncoding::Gzip);
         if self.compression {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }

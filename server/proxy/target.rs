@@ -35,7 +35,7 @@ pub(super) struct Target {
 
 enum Backend {
     Http(Box<HttpBackend>, Vec<(u16, Refusal)>),
-    Grpc(GrpcBackend),
+    Grpc(Box<GrpcBackend>),
 }
 
 /// A call that brought no answer.
@@ -67,7 +67,7 @@ impl Target {
                 ("http", backend, &http.static_headers, "http.static_headers")
             }
             ProtocolSettings::Grpc(grpc) => {
-                let backend = Backend::Grpc(GrpcBackend::new(settings, grpc)?);
+                let backend = Backend::Grpc(Box::new(GrpcBackend::new(settings, grpc)?));
                 ("grpc", backend, &grpc.static_metadata, "grpc.static_metadata")
             }
         };
