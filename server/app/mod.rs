@@ -18,5 +18,6 @@ mod tokens;
 
 pub use assemble::{Assembly, AssemblyError, assemble};
 pub use ports::PortError;
+pub use proxies::{ProxyError, check_proxies};
 pub use resolve::{TokenError, namespaces, verifier_options, verifiers};
 pub use run::{RunError, run};

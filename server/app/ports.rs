@@ -50,6 +50,8 @@ pub struct Ports {
     workers: Arc<Workers>,
     listeners: JoinSet<()>,
     stop: watch::Sender<bool>,
+    /// WebSockets may be streams of HTTP/2.
+    extended_connect: bool,
 }
 
 /// Where a port is.
@@ -64,8 +66,12 @@ impl Ports {
     /// # Panics
     /// When called outside of a tokio runtime.
     pub fn open(assembly: &Assembly, config: &Config, workers: &Arc<Workers>) -> Result<Self, PortError> {
-        let mut ports =
-            Self { workers: workers.clone(), listeners: JoinSet::new(), stop: watch::Sender::new(false) };
+        let mut ports = Self {
+            workers: workers.clone(),
+            listeners: JoinSet::new(),
+            stop: watch::Sender::new(false),
+            extended_connect: config.http_server.http2_websocket,
+        };
         for placement in place(&placement_settings(config)) {
             let port = assembly.port(config, placement.groups)?;
             let tls = match placement.tls {
@@ -142,7 +148,8 @@ impl Ports {
             Serving { endpoints: &port.names(), address, tls: tls.is_some(), http3 }.emit();
         }
         let workers = Some(self.workers.clone());
-        let serving = Listener { listener, tls, workers, make_service: http_service(port) };
+        let extended_connect = self.extended_connect && port.connections.is_some();
+        let serving = Listener { listener, tls, workers, extended_connect, make_service: http_service(port) };
         self.listeners.spawn(serve(serving, self.stopped()));
     }
 

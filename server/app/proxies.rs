@@ -4,12 +4,12 @@ use super::calls::proxy_name;
 use crate::config::sections::listeners::Tls as TlsSection;
 use crate::config::{ChannelOptions, Config, Pem, PemError, Proxy, StatusTransform};
 use crate::net::{ClientIdentity, ClientTlsError, tls_client_config};
-use crate::observability::Metrics;
+use crate::observability::{Metrics, MetricsSettings};
 use crate::proxy::{
     DEFAULT_NAME, Event, GrpcSettings, HttpSettings, ProtocolSettings, Proxies, ProxySettings,
     ProxySetupError, Refusal, TlsSettings,
 };
-use crate::seams::Clock;
+use crate::seams::{Clock, SystemClock};
 use gyre_proto::proxy as wire;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
@@ -64,6 +64,19 @@ pub fn proxies(config: &Config, metrics: &Metrics, clock: &Arc<dyn Clock>) -> Re
         wanted.push((event, name, settings(section, proxy, &mut tls)?));
     }
     Ok(Proxies::new(wanted, metrics, clock)?)
+}
+
+/// Whether [`proxies`] would do.
+///
+/// # Errors
+/// See [`ProxyError`].
+///
+/// # Panics
+/// When called outside of a tokio runtime.
+pub fn check_proxies(config: &Config) -> Result<(), ProxyError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Metrics::new(MetricsSettings::default(), clock.now().instant);
+    proxies(config, &metrics, &clock).map(drop)
 }
 
 /// An event, the name of the proxy that is asked, its section and what that holds.
@@ -234,5 +247,78 @@ impl UsualTls {
         };
         self.0 = Some(config.clone());
         Ok(TlsSettings { config, server_name: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::sections::rpc::RpcNamespace;
+    use crate::config::{NamedProxy, Pem};
+
+    /// What is asked, or the error with its causes as an operator reads it.
+    fn prepared(config: &Config) -> Result<(), String> {
+        check_proxies(config).map_err(|error| {
+            let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
+            causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+        })
+    }
+
+    fn rpc(change: impl FnOnce(&mut Proxy)) -> Config {
+        let mut config = Config::default();
+        config.rpc.without_namespace.proxy_enabled = true;
+        config.rpc.proxy.endpoint = "http://localhost:3000/rpc".into();
+        change(&mut config.rpc.proxy);
+        config
+    }
+
+    #[tokio::test]
+    async fn errors_name_key_and_value_but_no_password() {
+        let endpoint = prepared(&rpc(|proxy| proxy.endpoint = "ftp://me:secret@host/x".into())).unwrap_err();
+        assert!(endpoint.starts_with("rpc.proxy.endpoint \"ftp://…@host/x\" cannot be used"), "{endpoint}");
+
+        let pem = prepared(&rpc(|proxy| {
+            proxy.http.tls.enabled = true;
+            proxy.http.tls.server_ca_pem = Pem::new("nonsense");
+        }));
+        assert!(pem.unwrap_err().starts_with("read rpc.proxy.http.tls.server_ca_pem: value is neither PEM"));
+
+        let name = prepared(&rpc(|proxy| {
+            proxy.endpoint = "localhost:3000".into();
+            proxy.grpc.tls.enabled = true;
+            proxy.grpc.tls.server_name = "not a name".into();
+        }));
+        let name = name.unwrap_err();
+        assert!(name.starts_with("rpc.proxy.grpc.tls.server_name \"not a name\""), "{name}");
+
+        let credentials = prepared(&rpc(|proxy| {
+            proxy.endpoint = "localhost:3000".into();
+            proxy.grpc.credentials_key = "key".into();
+            proxy.grpc.credentials_value = "secret\n".into();
+        }));
+        let credentials = credentials.unwrap_err();
+        assert!(credentials.starts_with("rpc.proxy.grpc.credentials_value \"…\""), "{credentials}");
+    }
+
+    #[tokio::test]
+    async fn what_is_switched_on_is_found_by_its_name() {
+        let mut config = rpc(|_| {});
+        let options =
+            crate::config::sections::rpc::RpcOptions { proxy_enabled: true, proxy_name: "mine".into() };
+        config.rpc.namespaces = vec![RpcNamespace { name: "ns".into(), options }];
+        let unknown = prepared(&config).unwrap_err();
+        assert_eq!(unknown, "rpc.namespaces[ns].proxy_name \"mine\" names no proxy");
+
+        config.proxies = vec![NamedProxy { name: "mine".into(), proxy: config.rpc.proxy.clone() }];
+        config.client.proxy.connect.enabled = true;
+        let found: Vec<_> = used(&config).unwrap();
+        let shown: Vec<_> =
+            found.iter().map(|(event, name, section, _)| (*event, &**name, section.as_str())).collect();
+        let expected = [
+            (Event::Connect, "default", "client.proxy.connect"),
+            (Event::Rpc, "default", "rpc.proxy"),
+            (Event::Rpc, "mine", "proxies[mine]"),
+        ];
+        assert_eq!(shown, expected);
     }
 }

@@ -45,12 +45,18 @@ impl OriginPolicy {
         match origin {
             None | Some("") => true,
             Some(_) if self.any => true,
+            // A pattern must not find its end in a path that no browser sends (RFC 6454 section 7).
+            Some(origin) if has_more_than_an_origin(origin) => false,
             Some(origin) => {
                 let origin = origin.to_lowercase();
                 self.allowed.iter().any(|pattern| pattern.matches(&origin))
             }
         }
     }
+}
+
+fn has_more_than_an_origin(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(_, rest)| rest.contains(['/', '?', '#', '@']))
 }
 
 #[cfg(test)]
@@ -90,6 +96,10 @@ mod tests {
         check(&subdomains, Some("https://a.b.example.com"), true);
         check(&subdomains, Some("https://example.com"), false);
         check(&subdomains, Some("https://example.com.evil"), false);
+        for evil in ["https://evil/.example.com", "https://evil?.example.com", "https://evil#.example.com"] {
+            check(&subdomains, Some(evil), false);
+        }
+        check(&["*://*"], Some("file://"), true);
         check(&["https://Example.com"], Some("https://example.com"), false);
         check(&["http{,s}://localhost:300[0-9]"], Some("https://localhost:3007"), true);
         check(&["http{,s}://localhost:300[0-9]"], Some("https://localhost:3017"), false);

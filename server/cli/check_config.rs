@@ -1,7 +1,7 @@
 //! `checkconfig`: says nothing if the server would start with a configuration.
 
 use super::configuration::Problem;
-use crate::app::{namespaces, verifiers};
+use crate::app::{check_proxies, namespaces, verifiers};
 use crate::auth::OriginPolicy;
 use crate::config::{Config, Loaded, Warning};
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ pub struct CheckConfigArgs {
     pub strict: bool,
 }
 
-/// Loads and checks a configuration, keys of tokens and patterns of origins included.
+/// Loads and checks a configuration, keys of tokens, patterns of origins and proxies included.
 ///
 /// # Errors
 /// Only those of `out`. What is wrong is explained and ends the command with code 1.
@@ -52,6 +52,8 @@ fn check(args: &CheckConfigArgs, env: impl Iterator<Item = (String, String)>) ->
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Problem::new("error starting a runtime", &e))?;
     verifiers(&config, runtime.handle()).map_err(|e| Problem::new(invalid, &e))?;
+    let _context = runtime.enter();
+    check_proxies(&config).map_err(|e| Problem::new(invalid, &e))?;
     let unknown: Vec<_> = warnings
         .iter()
         .filter_map(|warning| match warning {

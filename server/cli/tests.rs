@@ -98,6 +98,10 @@ fn checkconfig_explains_what_is_wrong() {
         "error validating config: use section client.token: ",
     );
     check(r#"{"broker": {"enabled": true, "type": "postgres"}}"#, "error validating config: broker.type: ");
+    check(
+        r#"{"rpc": {"proxy": {"endpoint": "ftp://x"}, "without_namespace": {"proxy_enabled": true}}}"#,
+        "error validating config: rpc.proxy.endpoint \"ftp://x\" cannot be used: ",
+    );
     let missing = dir.path().join("none.json");
     assert_eq!(run(&["checkconfig", "-c", text(&missing)]), ("config file not found\n".into(), false));
 }

@@ -41,6 +41,8 @@ pub struct Serving<M> {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Threads that serve the connections; `None` uses the runtime that accepts them.
     pub workers: Option<Arc<Workers>>,
+    /// Whether requests over HTTP/2 may ask for a stream of another protocol.
+    pub extended_connect: bool,
     /// Makes the service of one connection.
     pub make_service: M,
 }
@@ -59,9 +61,9 @@ where
     S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    let Serving { listener, tls, workers, make_service } = serving;
+    let Serving { listener, tls, workers, extended_connect, make_service } = serving;
     let tls = tls.map(TlsAcceptor::from);
-    let http = Arc::new(http1());
+    let http = Arc::new(Http { http1: http1(), extended_connect });
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -131,13 +133,19 @@ enum Version {
     Http2,
 }
 
+/// How connections are served.
+struct Http {
+    http1: Builder<TokioExecutor>,
+    extended_connect: bool,
+}
+
 fn http1() -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new()).http1_only();
     http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     http
 }
 
-fn http2(streams: Streams) -> Builder<Streams> {
+fn http2(streams: Streams, extended_connect: bool) -> Builder<Streams> {
     let mut http = Builder::new(streams).http2_only();
     http.http2()
         .timer(TokioTimer::new())
@@ -146,6 +154,9 @@ fn http2(streams: Streams) -> Builder<Streams> {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(HTTP2_PING_INTERVAL)
         .keep_alive_timeout(HTTP2_PING_TIMEOUT);
+    if extended_connect {
+        http.http2().enable_connect_protocol();
+    }
     http
 }
 
@@ -172,23 +183,18 @@ async fn version(stream: &TcpStream) -> Option<Version> {
     tokio::time::timeout(HEAD_TIMEOUT, look).await.ok().flatten()
 }
 
-async fn connection<I, S>(
-    http1: &Builder<TokioExecutor>,
-    version: Version,
-    io: I,
-    service: S,
-    watcher: Watcher,
-) where
+async fn connection<I, S>(http: &Http, version: Version, io: I, service: S, watcher: Watcher)
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
     let io = TokioIo::new(io);
     let served = match version {
-        Version::Http1 => watcher.watch(http1.serve_connection_with_upgrades(io, service)).await,
+        Version::Http1 => watcher.watch(http.http1.serve_connection_with_upgrades(io, service)).await,
         Version::Http2 => {
             let streams = Streams::default();
-            let http2 = http2(streams.clone());
+            let http2 = http2(streams.clone(), http.extended_connect);
             drive(watcher.watch(http2.serve_connection(io, service)), streams).await
         }
     };

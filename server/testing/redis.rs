@@ -1,7 +1,7 @@
 //! Real Redis servers for tests, each on a free port with a directory of its own.
 //!
 //! `redis-server` and `redis-cli` must be on the path (`apt-get install redis-server`); a test that does not find them
-//! fails.
+//! fails. `GYRE_REDIS_SERVER` names another server of the protocol, such as `valkey-server`.
 
 use crate::stores::redis::slot_of;
 use std::net::{TcpListener, TcpStream};
@@ -100,7 +100,8 @@ impl Drop for Server {
 }
 
 fn spawn(port: u16, arguments: &[String], directory: &Path) -> Child {
-    let mut command = Command::new("redis-server");
+    let program = std::env::var_os("GYRE_REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+    let mut command = Command::new(program);
     command.args(["--port", &port.to_string(), "--dir"]).arg(directory).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("redis-server is installed")

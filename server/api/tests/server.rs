@@ -193,8 +193,13 @@ pub async fn start(options: Options) -> Server {
     let listener = listen("127.0.0.1", 0).expect("a free port");
     let address = listener.local_addr().expect("bound");
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving =
-        Serving { listener, tls: options.tls, workers: None, make_service: http_service(Arc::new(port)) };
+    let serving = Serving {
+        listener,
+        tls: options.tls,
+        workers: None,
+        extended_connect: false,
+        make_service: http_service(Arc::new(port)),
+    };
     let task = tokio::spawn(serve(serving, async move {
         let _ = stopped.await;
     }));

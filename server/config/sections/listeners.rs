@@ -24,6 +24,9 @@ section! {
         internal_tls: Tls,
         /// HTTP/3 on the main port, over UDP.
         http3: Http3,
+        /// Accepts WebSockets as streams of HTTP/2 connections, which cost more than connections of their own. Not
+        /// known to Centrifugo.
+        http2_websocket: bool,
         /// Accepts HTTP/2 without TLS on the external port; needs an internal port and excludes `tls`.
         h2c_external: bool,
     }

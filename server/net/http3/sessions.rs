@@ -13,6 +13,7 @@ use http::Request;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Sessions one connection may have at a time.
@@ -25,6 +26,9 @@ const STREAM_REFUSED: quinn::VarInt = quinn::VarInt::from_u32(0x3994_bd84);
 const CLOSE_SESSION: u64 = 0x2843;
 /// Bytes of the longest reason in it.
 const MAX_REASON: usize = 1024;
+
+/// How long a peer may take to end its side of a session that we ended.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The sessions of one connection.
 #[derive(Clone)]
@@ -171,7 +175,7 @@ impl Session {
         until_end(&mut self.recv, &mut self.ended).await;
     }
 
-    /// Ends the session with a code and a reason.
+    /// Ends the session with a code and a reason, and waits until the peer knows.
     pub async fn close(mut self, code: u32, reason: &str) {
         if self.ended {
             return;
@@ -179,6 +183,8 @@ impl Session {
         // The peer may have gone.
         let _ = self.send.send_data(close_capsule(code, reason)).await;
         let _ = self.send.finish().await;
+        // To stop reading would tell the peer that something broke, perhaps before it reads why the session ends.
+        let _ = tokio::time::timeout(FAREWELL, self.ended()).await;
     }
 }
 

@@ -51,12 +51,23 @@ macro_rules! bench {
     };
 }
 
+/// Redis 7.4 and Valkey 9 do.
+fn knows_field_ttl(server: &Server) -> bool {
+    server.ask(&["COMMAND", "INFO", "HEXPIRE"]).contains("hexpire")
+}
+
 fn with_users() -> RedisPresenceSettings {
     RedisPresenceSettings { user_mapping: true, ..settings() }
 }
 
 bench!(plain, Server, |server| vec![single(&server)], settings());
 bench!(users, Server, |server| vec![single(&server)], with_users());
+bench!(
+    field_ttl,
+    Server,
+    |server| vec![single(&server)],
+    RedisPresenceSettings { field_ttl: knows_field_ttl(&server), ..settings() }
+);
 bench!(two_shards, [Server; 2], |servers| servers.iter().map(single).collect(), settings());
 bench!(sentinel, SentinelSet, |set| vec![by_sentinels(&set)], settings());
 bench!(cluster, Cluster, |cluster| vec![by_nodes(&cluster)], settings());
@@ -88,7 +99,7 @@ async fn who_is_not_renewed_is_forgotten() {
 #[tokio::test]
 async fn a_server_without_field_ttl_is_refused_at_the_start() {
     let server = Server::shared().await;
-    let known = server.ask(&["COMMAND", "INFO", "HEXPIRE"]).contains("hexpire");
+    let known = knows_field_ttl(&server);
     let settings = RedisPresenceSettings { field_ttl: true, ..settings() };
     let shards = connect(vec![single(&server)]).await;
     let store = RedisPresence::new(shards, settings, Arc::new(SystemClock)).await;

@@ -34,6 +34,8 @@ if ! CHROMIUM=$(browser); then
 fi
 export CHROMIUM
 
+command -v openssl >/dev/null || { echo "no openssl, which makes the certificates of the tests" >&2; exit 1; }
+
 cd "$here"
 if ! cmp -s package-lock.json node_modules/.installed; then
     npm ci --no-audit --no-fund

@@ -3,9 +3,13 @@
 //! Tokens and frames that are refused one by one are in `tests/wire/scenarios/attacks.yaml`; here is what
 //! needs many connections, much data, or a look at the process.
 
+mod bodies;
 mod frames;
 mod http;
 mod memory;
 mod peer;
 mod process;
+mod proxy;
+mod quic;
 mod readers;
+mod smuggling;

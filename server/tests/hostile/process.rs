@@ -31,8 +31,11 @@ impl Process {
     }
 
     fn try_start(config: &Value) -> Option<Self> {
-        let address =
-            TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        Self::try_start_at(free_address(), config)
+    }
+
+    /// As [`Process::start`], with everything that `address` answers; none when the start fails.
+    pub fn try_start_at(address: SocketAddr, config: &Value) -> Option<Self> {
         let mut whole = json!({
             "http_server": {"address": "127.0.0.1", "port": address.port()},
             "http_api": {"key": API_KEY},
@@ -90,6 +93,11 @@ impl Process {
     pub fn log(&self) -> String {
         self.log.lock().map(|lines| lines.join("\n")).unwrap_or_default()
     }
+}
+
+/// An address nobody listens at.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 impl Drop for Process {

@@ -5,6 +5,7 @@
 
 mod grpc;
 mod http;
+mod listener;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -13,14 +14,16 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tonic::Status;
 
+use crate::net::CERTIFICATES;
 use crate::pattern;
 use crate::server::lock;
 use crate::template::Variables;
+use listener::Listener;
 
 /// Answers requests for the life of the process.
 pub struct Application {
-    http_address: String,
-    grpc_address: String,
+    /// Of HTTP and gRPC, plain and encrypted.
+    addresses: [String; 4],
     book: Arc<Book>,
 }
 
@@ -48,7 +51,7 @@ struct Script {
 #[derive(Clone)]
 pub struct Question {
     path: String,
-    /// `{method, headers, body}`; a header that came more than once holds a list.
+    /// `{method, headers, body, certificate}`; a header that came more than once holds a list.
     pub shown: Value,
 }
 
@@ -65,25 +68,34 @@ impl Application {
     /// Listens on free ports of the loopback interface.
     pub fn start() -> Self {
         let book = Arc::<Book>::default();
-        let ((http, http_address), (grpc, grpc_address)) = (listen(), listen());
+        let tls = || Some(CERTIFICATES.application.clone());
+        let (http, http_address) = Listener::open(None);
+        let (https, https_address) = Listener::open(tls());
+        let (grpc, grpc_address) = Listener::open(None);
+        let (grpcs, grpcs_address) = Listener::open(tls());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be built");
         let shared = book.clone();
         std::thread::spawn(move || {
             runtime.block_on(async {
-                tokio::join!(http::serve(http, shared.clone()), grpc::serve(grpc, shared))
+                let over_http = |listener| http::serve(listener, shared.clone());
+                let over_grpc = |listener| grpc::serve(listener, shared.clone());
+                tokio::join!(over_http(http), over_http(https), over_grpc(grpc), over_grpc(grpcs))
             })
         });
-        Self { http_address, grpc_address, book }
+        Self { addresses: [http_address, https_address, grpc_address, grpcs_address], book }
     }
 
     /// Addresses for configurations.
     pub fn variables(&self) -> Variables {
+        let [http, https, grpc, grpcs] = &self.addresses;
         let variables = [
-            ("app_url", format!("http://{}", self.http_address)),
-            ("app_address", self.http_address.clone()),
-            ("app_grpc", format!("grpc://{}", self.grpc_address)),
-            ("app_grpc_address", self.grpc_address.clone()),
+            ("app_url", format!("http://{http}")),
+            ("app_address", http.clone()),
+            ("app_tls_url", format!("https://{https}")),
+            ("app_grpc", format!("grpc://{grpc}")),
+            ("app_grpc_address", grpc.clone()),
+            ("app_tls_grpc", format!("grpc://{grpcs}")),
         ];
         variables.map(|(name, value)| (name.to_owned(), value.into())).into()
     }
@@ -155,13 +167,6 @@ impl Application {
         let stream = pages.streams.iter_mut().rev().find(|stream| stream.question.is(path, when));
         stream.map(with).ok_or_else(|| format!("no stream {path} {when:?}"))
     }
-}
-
-fn listen() -> (std::net::TcpListener, String) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind a loopback port");
-    listener.set_nonblocking(true).expect("sockets can be non-blocking");
-    let address = listener.local_addr().expect("a bound socket has an address").to_string();
-    (listener, address)
 }
 
 impl Book {

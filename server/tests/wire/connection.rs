@@ -10,6 +10,7 @@ use crate::grpc::{Call, Ending};
 use crate::http;
 use crate::http3::Session;
 use crate::kind::Kind;
+use crate::net::Tls;
 use crate::protobuf;
 use crate::streamed::{End, Streamed};
 use crate::websocket::{self, Frame, WebSocket};
@@ -51,7 +52,7 @@ pub enum Link {
 /// Where commands of a connection go that only receives.
 pub struct WayBack {
     pub address: String,
-    pub tls: bool,
+    pub tls: Tls,
     pub path: String,
 }
 

@@ -4,29 +4,42 @@ use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use crate::net::{CERTIFICATES, Tls};
 use tonic::{Code, Request, Status, Streaming};
 
 use bytes::{Buf as _, BufMut as _};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-/// Calls `path` (`/package.Service/Method`) on a plaintext HTTP/2 listener.
+/// Calls `path` (`/package.Service/Method`) on an HTTP/2 listener.
 pub async fn call(
     address: &str,
+    tls: Tls,
     path: &str,
     metadata: &[(String, String)],
     message: Vec<u8>,
 ) -> Result<Result<Vec<u8>, Status>, String> {
-    let mut client = client(address).await?;
+    let mut client = client(address, tls).await?;
     let request = with_metadata(Request::new(message), metadata)?;
     let path = PathAndQuery::try_from(path).map_err(|e| format!("path {path}: {e}"))?;
     Ok(client.unary(request, path, BytesCodec).await.map(tonic::Response::into_inner))
 }
 
-async fn client(address: &str) -> Result<Grpc<Channel>, String> {
-    let endpoint =
-        Endpoint::from_shared(format!("http://{address}")).map_err(|e| format!("address {address}: {e}"))?;
+async fn client(address: &str, tls: Tls) -> Result<Grpc<Channel>, String> {
+    let scheme = if tls == Tls::Off { "http" } else { "https" };
+    let failed = |error| format!("address {address}: {error}");
+    let mut endpoint = Endpoint::from_shared(format!("{scheme}://{address}")).map_err(failed)?;
+    if tls != Tls::Off {
+        let authority = Certificate::from_pem(&CERTIFICATES.authority);
+        let mut config = ClientTlsConfig::new().ca_certificate(authority).domain_name("localhost");
+        if tls == Tls::Mutual {
+            let identity = Identity::from_pem(&CERTIFICATES.client_certificate, &CERTIFICATES.client_key);
+            config = config.identity(identity);
+        }
+        endpoint = endpoint.tls_config(config).map_err(failed)?;
+    }
     let channel = endpoint.connect().await.map_err(|e| format!("connect to {address}: {e:?}"))?;
     let mut client = Grpc::new(channel);
     client.ready().await.map_err(|e| format!("connection to {address}: {e}"))?;
@@ -71,11 +84,12 @@ impl Call {
     /// Calls `path`. With a `request` this is all that is sent.
     pub async fn open(
         address: &str,
+        tls: Tls,
         path: &str,
         metadata: &[(String, String)],
         request: Option<Vec<u8>>,
     ) -> Result<Self, String> {
-        let mut client = client(address).await?;
+        let mut client = client(address, tls).await?;
         let path = PathAndQuery::try_from(path).map_err(|e| format!("path {path}: {e}"))?;
         let (outgoing, answer) = match request {
             Some(message) => {

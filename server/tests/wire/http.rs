@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::net::{self, Stream};
+use crate::net::{self, Stream, Tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A response as received.
@@ -61,7 +61,7 @@ impl Request<'_> {
 /// Sends one request on a connection of its own and reads the whole response.
 pub async fn request(
     address: &str,
-    tls: bool,
+    tls: Tls,
     method: &str,
     target: &str,
     headers: &[(String, String)],
@@ -80,7 +80,7 @@ pub fn query_value(text: &[u8]) -> String {
 }
 
 /// Writes the given bytes and reads one response.
-pub async fn raw(address: &str, tls: bool, bytes: &[u8]) -> io::Result<Response> {
+pub async fn raw(address: &str, tls: Tls, bytes: &[u8]) -> io::Result<Response> {
     let mut stream = net::connect(address, tls).await?;
     stream.write_all(bytes).await?;
     let mut buffer = Vec::new();

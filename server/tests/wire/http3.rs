@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
 
 use crate::http::Response;
-use crate::net::CERTIFICATES;
+use crate::net::{CERTIFICATES, Tls};
 use crate::protobuf;
 use crate::streamed::{Framing, Streamed};
 
@@ -40,9 +40,9 @@ impl Drop for Client {
 }
 
 impl Client {
-    async fn connect(address: &str) -> Result<Self, String> {
+    async fn connect(address: &str, tls: Tls) -> Result<Self, String> {
         let address: SocketAddr = address.parse().map_err(|e| format!("address {address}: {e}"))?;
-        let mut tls = (*CERTIFICATES.client()).clone();
+        let mut tls = CERTIFICATES.client(tls);
         tls.alpn_protocols = vec![b"h3".to_vec()];
         let tls = QuicClientConfig::try_from(tls).map_err(|e| format!("TLS for QUIC: {e}"))?;
         let endpoint =
@@ -92,12 +92,13 @@ fn request(
 /// Sends one request on a connection of its own and reads the whole response.
 pub async fn exchange(
     address: &str,
+    tls: Tls,
     method: &str,
     target: &str,
     headers: &[(String, String)],
     body: &[u8],
 ) -> Result<Response, String> {
-    let mut client = Client::connect(address).await?;
+    let mut client = Client::connect(address, tls).await?;
     let failed = |error| format!("{method} {target} over HTTP/3: {error}");
     let request = request(address, method, target, headers)?;
     let mut stream = client.requests.send_request(request).await.map_err(failed)?;
@@ -132,7 +133,7 @@ impl Session {
         headers: &[(String, String)],
         protobuf: bool,
     ) -> Result<Result<(Self, Response), Response>, String> {
-        let mut client = Client::connect(address).await?;
+        let mut client = Client::connect(address, Tls::Server).await?;
         let mut request = request(address, Method::CONNECT.as_str(), target, headers)?;
         request.extensions_mut().insert(Protocol::WEB_TRANSPORT);
         let (response, control) = client.send(request).await?;

@@ -11,6 +11,7 @@ mod connection;
 mod fossil;
 mod grpc;
 mod http;
+mod http2;
 mod http3;
 mod jwks;
 mod keys;

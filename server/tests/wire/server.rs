@@ -259,6 +259,10 @@ pub fn constants(jwks: &Jwks, application: &Application) -> Variables {
     }
     variables.insert("tls_certificate".to_owned(), CERTIFICATES.server_certificate.as_str().into());
     variables.insert("tls_key".to_owned(), CERTIFICATES.server_key.as_str().into());
+    variables.insert("tls_authority".to_owned(), CERTIFICATES.authority.as_str().into());
+    variables.insert("tls_other_key".to_owned(), CERTIFICATES.other_key.as_str().into());
+    variables.insert("client_certificate".to_owned(), CERTIFICATES.client_certificate.as_str().into());
+    variables.insert("client_key".to_owned(), CERTIFICATES.client_key.as_str().into());
     variables.insert("jwks_url".to_owned(), jwks.url().into());
     variables.insert("api_key".to_owned(), API_KEY.into());
     variables

@@ -7,7 +7,7 @@
 //!
 //! | verb | does |
 //! |---|---|
-//! | `open: {transport, path, query, protocol, headers, tls}` | opens a connection, over WebSocket unless told otherwise; options `status`, `response_headers`, `text` expect the answer to the request. WebSockets take `subprotocol`, `compression` too, streamed responses `method`, `body`, `hex` |
+//! | `open: {transport, path, query, protocol, headers, tls}` | opens a connection, over WebSocket unless told otherwise; options `status`, `response_headers`, `text` expect the answer to the request. WebSockets take `subprotocol`, `compression`, `http2` too, streamed responses `method`, `body`, `hex` |
 //! | `connect: {user, token, request}` plus `open`'s keys and `via: message, query, body` | opens and sends the connect command, or the connect request of a unidirectional transport; `reply`, `error` or `disconnect`; sets `${a.client}` and `${a.user}` |
 //! | `call: command` | sends a command with the next id and expects its reply: `reply` pattern, `error: [code, message]` (with `temporary: true`) or `disconnect: [code, reason]` |
 //! | `send: command or list` | sends commands in one frame |
@@ -25,19 +25,22 @@
 //! | `close: code`, `cut: true` | the client closes with a frame, or drops the connection; in a gRPC call, it ends its side or cancels |
 //! | `api: method` | calls the HTTP API: `with`, then `result`, or `error: [code, message]`, or `answer` (the whole body); `status`, `headers`; `detach: true` sends it in the background and ignores the answer |
 //! | `grpc: Method` | calls the gRPC API: `with`, `metadata`, `port`, then as `api`, or `status: [code, message]` with `detail` |
-//! | `http: {method, path, query, headers, body, json, port, tls, http3}` | any request: `status`, `response_headers`, `json` (pattern), `text`, `contains` (list of texts), `metrics` (list of samples, labels in any order, value optional) |
+//! | `http: {method, path, query, headers, body, json, port, tls, http2, http3}` | any request: `status`, `response_headers`, `json` (pattern), `text`, `contains` (list of texts), `metrics` (list of samples, labels in any order, value optional) |
 //! | `tcp: bytes as text` | raw bytes on a TCP connection, one HTTP response read: as `http` |
-//! | `set: {name: value}`, `repeat: n` with `steps` (`${n}` counts from 1), `each: list` with `steps` (`${item}`), `signal: TERM` | |
+//! | `set: {name: value}`, `repeat: n` with `steps` (`${n}` counts from 1), `each: list` with `steps` (`${item}`, or what `as` says), `signal: TERM` | |
 //! | `reload: config` | merges this over the configuration, rewrites the file and sends SIGHUP |
 //! | `backend: {path, when, …}` | makes the application answer matching requests with `answer` (JSON) or `body`, `status`, `headers`; `after` so many milliseconds, `drip` one byte each so many; `hang: true` never; `raw` bytes and the end. Over gRPC the path is the method, and the answer may be a status, `fails: [code, message]`; of a stream it is the decision, or `first` the first message, followed by `publications` |
 //! | `stream: {path, when, publish, ends, fails}` | the application goes on with such a stream: publications, then perhaps an end; or the option `published: pattern` expects what the client published, `dropped: true` that the server gave it up |
-//! | `asked: {path, when}` | the application gets or got such a request: `request` (pattern of its body), `headers`, `method` |
+//! | `asked: {path, when}` | the application gets or got such a request: `request` (pattern of its body), `headers`, `method`, `certificate: bool` |
 //! | `not_asked: {path, when}` | it got none, or none that `asked` has not seen |
 //! | `jwks: {path, keys, status}`, `jwks_hits: {path, count}` | publishes a key set; expects a request count |
 //!
 //! What a connection is does not change what verbs mean: commands of `http_stream` and `sse` go to the emulation
 //! endpoint, and `closed` is a close frame, a disconnect push with the end of the body, or both. In calls of gRPC
 //! each command is a message, `headers` are metadata, and an answer without a stream is an end that `dropped` reads.
+//!
+//! `tls: true` encrypts, `tls: client` shows a certificate of a client, too; with `broken: true` a request by `http` or
+//! `grpc` must get no answer.
 //!
 //! `eventually: true` repeats `call`, `api` and `http` until they match, for effects that need time.
 
@@ -120,7 +123,8 @@ impl Run<'_> {
         if let Some(items) = raw.get("each") {
             let items = template::expand(items, &self.variables)?;
             let items = items.as_array().cloned().ok_or("each takes a list")?;
-            return Box::pin(self.repeat("item", items, raw.get("steps"))).await;
+            let name = raw.get("as").and_then(Value::as_str).unwrap_or("item");
+            return Box::pin(self.repeat(name, items, raw.get("steps"))).await;
         }
         let started = Instant::now();
         loop {

@@ -5,7 +5,7 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::http::{self, Response};
-use crate::net::{self, Stream};
+use crate::net::{self, Stream, Tls};
 use crate::pattern;
 use crate::protobuf;
 
@@ -46,7 +46,7 @@ impl Streamed {
     /// as the error's response.
     pub async fn open(
         address: &str,
-        tls: bool,
+        tls: Tls,
         request: &http::Request<'_>,
         framing: Framing,
     ) -> io::Result<Result<(Self, Response), Response>> {

@@ -11,8 +11,9 @@ use flate2::write::{DeflateDecoder, DeflateEncoder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::http::{self, Response};
+use crate::http2;
 use crate::keys;
-use crate::net::{self, Stream};
+use crate::net::{self, Stream, Tls};
 
 pub const TEXT: u8 = 1;
 pub const BINARY: u8 = 2;
@@ -43,10 +44,26 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
+    /// Performs the handshake for a stream of an HTTP/2 connection; an answer other than 200 is returned as the
+    /// error's response.
+    pub async fn open_http2(
+        address: &str,
+        tls: Tls,
+        target: &str,
+        headers: &[(String, String)],
+    ) -> Result<Result<(Self, Response), Response>, String> {
+        let mut headers = headers.to_vec();
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-version")) {
+            headers.push(("sec-websocket-version".to_owned(), "13".to_owned()));
+        }
+        let opened = http2::connect(address, tls, "websocket", target, &headers).await?;
+        Ok(opened.map(|(stream, response)| (Self { stream, buffer: Vec::new() }, response)))
+    }
+
     /// Performs the handshake; an answer other than 101 is returned as the error's response.
     pub async fn open(
         address: &str,
-        tls: bool,
+        tls: Tls,
         target: &str,
         headers: &[(String, String)],
     ) -> io::Result<Result<(Self, Response), Response>> {

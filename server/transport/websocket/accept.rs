@@ -1,14 +1,17 @@
 //! The opening handshake: from an HTTP request to a connection of the reactor.
 //!
-//! Source: RFC 6455 §4, RFC 7692 §7.1; rows WS-1 to WS-4 and FRM-13 of the protocol.
+//! Over HTTP/2 a WebSocket is one stream of a connection that carries others too, so its bytes go through a pipe.
+//!
+//! Source: RFC 6455 §4, RFC 7692 §7.1, RFC 8441; rows WS-1 to WS-4 and FRM-13 of the protocol.
 
 use crate::net::Body;
 use crate::observability::Transport as TransportName;
 use crate::protocol::Encoding;
-use crate::reactor::{Handshake, Reactor, Wire};
+use crate::reactor::{Handshake, Reactor, Wire, tunnel};
 use crate::session::Origin;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
+use hyper::ext::Protocol;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
@@ -103,23 +106,29 @@ pub fn upgrade<B>(
     origin_allowed: bool,
     reactor: Arc<Reactor>,
 ) -> Result<Response<Body>, Refusal> {
-    let key = check(&request, origin_allowed)?;
+    let key = match is_extended_connect(&request) {
+        true => check_extended_connect(&request, origin_allowed).map(|()| None)?,
+        false => Some(check(&request, origin_allowed)?),
+    };
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => hand_over(upgraded, handshake, &reactor),
+            Ok(upgraded) => hand_over(upgraded, handshake, &reactor).await,
             // The peer left before the answer was written.
             Err(error) => tracing::debug!(%error, "websocket upgrade failed"),
         }
     });
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(key) = key {
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        }
     }
+    let headers = response.headers_mut();
     if let Some(name) = agreed.subprotocol {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
     }
@@ -127,6 +136,27 @@ pub fn upgrade<B>(
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(answer));
     }
     Ok(response)
+}
+
+/// Whether a request asks over HTTP/2 for a stream of another protocol.
+fn is_extended_connect<B>(request: &Request<B>) -> bool {
+    request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_some()
+}
+
+/// Checks everything a handshake over HTTP/2 needs.
+fn check_extended_connect<B>(request: &Request<B>, origin_allowed: bool) -> Result<(), Refusal> {
+    if request.extensions().get::<Protocol>().map(Protocol::as_str) != Some("websocket") {
+        return Err(Refusal::Header("':protocol' is not 'websocket'"));
+    }
+    check_version(request.headers())?;
+    if origin_allowed { Ok(()) } else { Err(Refusal::Origin) }
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) {
+        Some(b"13") => Ok(()),
+        _ => Err(Refusal::Header("unsupported version: 13 not found in 'Sec-Websocket-Version' header")),
+    }
 }
 
 /// Checks everything a handshake needs and returns its key.
@@ -141,9 +171,7 @@ fn check<B>(request: &Request<B>, origin_allowed: bool) -> Result<HeaderValue, R
     if request.method() != Method::GET {
         return Err(Refusal::Method);
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) != Some(b"13") {
-        return Err(Refusal::Header("unsupported version: 13 not found in 'Sec-Websocket-Version' header"));
-    }
+    check_version(headers)?;
     if !origin_allowed {
         return Err(Refusal::Origin);
     }
@@ -228,8 +256,8 @@ fn query_is(query: &str, name: &str, value: &str) -> bool {
     query.split('&').any(|pair| pair.split_once('=') == Some((name, value)))
 }
 
-/// Takes the socket out of hyper and gives it to a shard.
-fn hand_over(upgraded: Upgraded, mut handshake: Handshake, reactor: &Reactor) {
+/// Takes the socket out of hyper and gives it to a shard; carries the bytes of a stream that shares its socket.
+async fn hand_over(upgraded: Upgraded, mut handshake: Handshake, reactor: &Reactor) {
     use hyper_util::server::conn::auto::upgrade::downcast;
     let upgraded = match downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => {
@@ -252,7 +280,10 @@ fn hand_over(upgraded: Upgraded, mut handshake: Handshake, reactor: &Reactor) {
                 Err(error) => tracing::debug!(%error, "socket was lost in the upgrade"),
             }
         }
-        Err(_) => tracing::error!("connection has a stream type that cannot be upgraded"),
+        Err(upgraded) => {
+            let (body, input) = reactor.accept_body(handshake);
+            tunnel(TokioIo::new(upgraded), body, input).await;
+        }
     }
 }
 
@@ -288,6 +319,27 @@ mod tests {
         let mut post = request(|_| {});
         *post.method_mut() = Method::POST;
         assert_eq!(check(&post, true), Err(Refusal::Method));
+    }
+
+    #[test]
+    fn handshakes_over_http_2_need_no_key() {
+        let connect = |protocol: Option<&'static str>, version: &'static str| {
+            let builder =
+                Request::connect("https://x/connection/websocket").header("Sec-WebSocket-Version", version);
+            let mut request = builder.body(()).unwrap();
+            if let Some(protocol) = protocol {
+                request.extensions_mut().insert(Protocol::from_static(protocol));
+            }
+            request
+        };
+        assert!(!is_extended_connect(&connect(None, "13")));
+        assert!(is_extended_connect(&connect(Some("websocket"), "13")));
+        assert_eq!(check_extended_connect(&connect(Some("websocket"), "13"), true), Ok(()));
+        assert_eq!(check_extended_connect(&connect(Some("websocket"), "13"), false), Err(Refusal::Origin));
+        for (protocol, version) in [("webtransport", "13"), ("websocket", "12")] {
+            let checked = check_extended_connect(&connect(Some(protocol), version), true);
+            assert!(matches!(checked, Err(Refusal::Header(_))), "{protocol} {version}");
+        }
     }
 
     #[test]

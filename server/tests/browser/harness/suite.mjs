@@ -7,6 +7,7 @@ import { createServer } from 'node:http';
 import { after, afterEach, before, describe } from 'node:test';
 import { Events } from '../../sdk/node/harness/events.mjs';
 import { Server } from '../../sdk/node/harness/server.mjs';
+import { selfSigned } from './certificate.mjs';
 import { inSeconds, token } from '../../sdk/node/harness/tokens.mjs';
 
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
@@ -20,10 +21,11 @@ const NAMESPACES = [
   { name: 'feed', allow_subscribe_for_client: true, force_recovery: true, history_size: 300, history_ttl: '300s' },
 ];
 
-/** Declares the scenarios of `body(rig)`, with `config` laid over the server's. */
-export function suite(name, config, body) {
+/** Declares the scenarios of `body(rig)`, with `config` laid over the server's; `tls` encrypts its main port. */
+export function suite(name, config, ...rest) {
+  const [{ tls = false }, body] = rest.length > 1 ? rest : [{}, ...rest];
   describe(name, () => {
-    const rig = new Rig();
+    const rig = new Rig(tls);
     before(() => rig.start(config));
     afterEach(() => rig.closePages());
     after(() => rig.stop());
@@ -35,17 +37,30 @@ class Rig {
   #browser;
   #contexts = [];
   #channels = 0;
+  #certificate;
+
+  constructor(tls) {
+    this.#certificate = tls ? selfSigned() : undefined;
+  }
 
   async start(config) {
     this.site = createServer((_, response) => response.setHeader('Content-Type', 'text/html').end('<!doctype html>'));
     this.site.listen(0, '127.0.0.1');
     await once(this.site, 'listening');
+    const { cert, key, fingerprint } = this.#certificate ?? {};
     this.server = await Server.start({
       ...config,
+      http_server: { ...config.http_server, ...(cert && { tls: { enabled: true, cert_pem: cert, key_pem: key } }) },
       client: { ...config.client, allowed_origins: [this.origin('127.0.0.1')] },
       channel: { namespaces: NAMESPACES },
     });
-    this.#browser = await chromium.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox', '--disable-gpu'] });
+    const trust = fingerprint ? [`--ignore-certificate-errors-spki-list=${fingerprint}`] : [];
+    // For QUIC a browser wants a certificate of an authority it came with, unless told otherwise.
+    if (config.http_server?.http3?.enabled) {
+      trust.push(`--origin-to-force-quic-on=127.0.0.1:${this.server.port}`, '--webtransport-developer-mode');
+    }
+    const args = ['--no-sandbox', '--disable-gpu', ...trust];
+    this.#browser = await chromium.launch({ executablePath: EXECUTABLE, args });
   }
 
   async stop() {
@@ -61,7 +76,7 @@ class Rig {
   }
 
   /** URL of an endpoint of the server. */
-  url(path, { scheme = 'http', ...query } = {}) {
+  url(path, { scheme = this.#certificate ? 'https' : 'http', ...query } = {}) {
     const url = new URL(`${scheme}://127.0.0.1:${this.server.port}${path}`);
     for (const [key, value] of Object.entries(query)) url.searchParams.set(key, JSON.stringify(value));
     return url.href;

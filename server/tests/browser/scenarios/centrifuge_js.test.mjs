@@ -14,16 +14,19 @@ const WAYS = [
   { transport: 'http_stream', build: 'centrifuge.js' },
   { transport: 'http_stream', build: 'centrifuge.protobuf.js' },
   { transport: 'sse', build: 'centrifuge.js' },
+  { transport: 'webtransport', build: 'centrifuge.js', tls: true },
+  { transport: 'webtransport', build: 'centrifuge.protobuf.js', tls: true },
 ];
 
-const config = { http_stream: { enabled: true }, sse: { enabled: true } };
+const PLAIN = { http_stream: { enabled: true }, sse: { enabled: true } };
+const ENCRYPTED = { http_server: { http3: { enabled: true } }, webtransport: { enabled: true } };
 
 /** Connects and subscribes in a page, which tells what the SDK tells; `client` and `sub` stay there. */
 async function enter(rig, { transport, build }, user, channel, where) {
   const { page, events } = await rig.page(where);
   await page.addScriptTag({ path: dist(build) });
   const settings = {
-    endpoint: rig.url(`/connection/${transport}`, { scheme: transport === 'websocket' ? 'ws' : 'http' }),
+    endpoint: rig.url(`/connection/${transport}`, transport === 'websocket' ? { scheme: 'ws' } : {}),
     emulationEndpoint: rig.url('/emulation'),
     binary: build.includes('protobuf'),
     token: rig.request(user).token,
@@ -48,7 +51,8 @@ async function enter(rig, { transport, build }, user, channel, where) {
 }
 
 for (const way of WAYS) {
-  suite(`centrifuge-js (${way.transport}, ${way.build})`, config, (rig) => {
+  const [config, options] = way.tls ? [ENCRYPTED, { tls: true }] : [PLAIN, {}];
+  suite(`centrifuge-js (${way.transport}, ${way.build})`, config, options, (rig) => {
     test('publishes, and gets everything that is published', async () => {
       const channel = rig.channel('talk');
       const { page, events } = await enter(rig, way, 'ann', channel);

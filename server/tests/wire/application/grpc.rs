@@ -11,13 +11,13 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Map, Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tonic::codec::CompressionEncoding;
 use tonic::server::Grpc;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::http::add;
+use super::listener::{Listener, Peer};
 use super::{Book, Question, Stream};
 use crate::grpc::BytesCodec;
 use crate::protobuf;
@@ -27,30 +27,31 @@ const SERVICE: &str = "/centrifugal.centrifugo.proxy.CentrifugoProxy/";
 /// Messages of one answer.
 type Messages = BoxStream<'static, Result<Vec<u8>, Status>>;
 
-pub(super) async fn serve(listener: std::net::TcpListener, book: Arc<Book>) {
-    let listener = TcpListener::from_std(listener).expect("the socket is non-blocking");
-    while let Ok((socket, _)) = listener.accept().await {
+pub(super) async fn serve(listener: Listener, book: Arc<Book>) {
+    let serve = move |peer: Peer| {
         let book = book.clone();
-        tokio::spawn(async move {
-            let service = service_fn(move |request| call(book.clone(), request));
-            let connection =
-                http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service);
+        async move {
+            let service = service_fn(move |request| call(book.clone(), peer.certificate, request));
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(peer.stream), service);
             // It ends when the server under test goes.
             let _ = connection.await;
-        });
-    }
+        }
+    };
+    listener.serve(serve).await;
 }
 
 /// Serves one call. Calls of one message are streams of one.
 async fn call(
     book: Arc<Book>,
+    certificate: bool,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<tonic::body::Body>, Infallible> {
     let method = request.uri().path().strip_prefix(SERVICE).unwrap_or_default().to_owned();
     let mut grpc = Grpc::new(BytesCodec).accept_compressed(CompressionEncoding::Gzip);
     let service = tower::service_fn(move |request: Request<Streaming<Vec<u8>>>| {
         let (book, method) = (book.clone(), method.clone());
-        async move { answer(book, &method, request).await.map(Response::new) }
+        async move { answer(book, &method, certificate, request).await.map(Response::new) }
     });
     Ok(grpc.streaming(service, request).await)
 }
@@ -58,6 +59,7 @@ async fn call(
 async fn answer(
     book: Arc<Book>,
     method: &str,
+    certificate: bool,
     request: Request<Streaming<Vec<u8>>>,
 ) -> Result<Messages, Status> {
     let mut headers = Map::new();
@@ -76,7 +78,7 @@ async fn answer(
         Some(asked) => asked.clone(),
         None => decoded,
     };
-    let shown = json!({"method": "grpc", "headers": headers, "body": body});
+    let shown = json!({"method": "grpc", "headers": headers, "body": body, "certificate": certificate});
     let question = Question { path: method.to_owned(), shown };
     let stream = answer.starts_with("Stream").then(|| question.clone());
     let script = book.answer(question).ok_or_else(|| Status::unimplemented("the scenario says nothing"))?;

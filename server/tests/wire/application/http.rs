@@ -5,21 +5,23 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
 
+use super::listener::{Listener, Peer};
 use super::{Book, Question};
 
-pub(super) async fn serve(listener: std::net::TcpListener, book: Arc<Book>) {
-    let listener = TcpListener::from_std(listener).expect("the socket is non-blocking");
-    while let Ok((stream, _)) = listener.accept().await {
+pub(super) async fn serve(listener: Listener, book: Arc<Book>) {
+    let serve = move |peer| {
         let book = book.clone();
-        tokio::spawn(async move { connection(stream, &book).await });
-    }
+        async move {
+            connection(peer, &book).await;
+        }
+    };
+    listener.serve(serve).await;
 }
 
 /// Answers requests until one cannot be read or the answer ends the connection.
-async fn connection(mut stream: TcpStream, book: &Book) -> Option<()> {
-    let (reading, mut writing) = stream.split();
+async fn connection(peer: Peer, book: &Book) -> Option<()> {
+    let (reading, mut writing) = tokio::io::split(peer.stream);
     let mut reading = BufReader::new(reading);
     loop {
         let mut line = String::new();
@@ -39,7 +41,8 @@ async fn connection(mut stream: TcpStream, book: &Book) -> Option<()> {
         let text = String::from_utf8_lossy(&body).into_owned();
         let body: Value = serde_json::from_slice(&body).unwrap_or(text.into());
         let path = path.split('?').next().unwrap_or_default().to_owned();
-        let shown = json!({"method": method, "headers": headers, "body": body});
+        let shown =
+            json!({"method": method, "headers": headers, "body": body, "certificate": peer.certificate});
         let answer = book.answer(Question { path, shown });
         respond(&mut writing, &answer.unwrap_or_else(unscripted)).await?;
     }

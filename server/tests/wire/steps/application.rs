@@ -23,8 +23,10 @@ impl Run<'_> {
         if let Some(expected) = step.take("request") {
             self.check(&expected, &shown["body"])?;
         }
-        if let Some(expected) = step.take("method") {
-            self.check(&expected, &shown["method"])?;
+        for name in ["method", "certificate"] {
+            if let Some(expected) = step.take(name) {
+                self.check(&expected, &shown[name])?;
+            }
         }
         if let Some(Value::Object(mut expected)) = step.take("headers") {
             expected.insert("$more".to_owned(), true.into());

@@ -11,6 +11,7 @@ use crate::grpc::Call;
 use crate::http::{self, Response};
 use crate::http3::Session;
 use crate::kind::{Carrier, Kind};
+use crate::net::Tls;
 use crate::protobuf;
 use crate::streamed::{Framing, Streamed};
 use crate::websocket::WebSocket;
@@ -35,6 +36,10 @@ impl<'a> Opening<'a> {
 
     fn text(&self, name: &str) -> Option<&'a str> {
         self.options.get(name).and_then(Value::as_str)
+    }
+
+    fn tls(&self) -> Result<Tls, String> {
+        Tls::of(self.options.get("tls"))
     }
 
     fn is_on(&self, name: &str) -> bool {
@@ -142,11 +147,13 @@ impl Run<'_> {
             true => self.open_frames(opening, &target).await?,
             false => self.open_body(opening, &target, request).await?,
         };
-        check_response(self, step, &response, if opening.kind.framed() { 101 } else { 200 })?;
+        let upgraded = opening.kind.framed() && !opening.is_on("http2");
+        check_response(self, step, &response, if upgraded { 101 } else { 200 })?;
         let Some(link) = link else { return Ok(false) };
+        let tls = opening.tls()?;
         let way_back = opening.kind.emulated().then(|| WayBack {
             address: self.server.address.clone(),
-            tls: opening.is_on("tls"),
+            tls,
             path: opening.text("emulation").unwrap_or("/emulation").to_owned(),
         });
         let connection = Connection::new(opening.kind, link, opening.coding, way_back);
@@ -169,7 +176,7 @@ impl Run<'_> {
             (true, Some(hex)) => Some(protobuf::from_hex(hex)?),
             (true, None) => Some(request.unwrap_or_default().to_vec()),
         };
-        Call::open(&address, path, &metadata, request).await
+        Call::open(&address, opening.tls()?, path, &metadata, request).await
     }
 
     async fn open_session(
@@ -203,7 +210,14 @@ impl Run<'_> {
         if opening.is_on("compression") {
             headers.push(("Sec-WebSocket-Extensions".to_owned(), "permessage-deflate".to_owned()));
         }
-        let opened = WebSocket::open(&self.server.address, opening.is_on("tls"), target, &headers).await;
+        if opening.is_on("http2") {
+            let tls = opening.tls()?;
+            return Ok(match WebSocket::open_http2(&self.server.address, tls, target, &headers).await? {
+                Ok((socket, response)) => (Some(Link::WebSocket(socket)), response),
+                Err(response) => (None, response),
+            });
+        }
+        let opened = WebSocket::open(&self.server.address, opening.tls()?, target, &headers).await;
         Ok(match opened.map_err(|e| format!("open {target}: {e}"))? {
             Ok((socket, response)) => (Some(Link::WebSocket(socket)), response),
             Err(response) => (None, response),
@@ -235,7 +249,7 @@ impl Run<'_> {
             (false, true) => Framing::Prefixed,
             (false, false) => Framing::Lines,
         };
-        let opened = Streamed::open(&self.server.address, opening.is_on("tls"), &request, framing).await;
+        let opened = Streamed::open(&self.server.address, opening.tls()?, &request, framing).await;
         Ok(match opened.map_err(|e| format!("{method} {target}: {e}"))? {
             Ok((stream, response)) => (Some(Link::Body(stream)), response),
             Err(response) => (None, response),

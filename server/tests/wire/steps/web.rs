@@ -6,8 +6,10 @@ use super::Run;
 use super::step::Step;
 use crate::grpc;
 use crate::http::{self, Response};
+use crate::http2;
 use crate::http3;
 use crate::kind::Kind;
+use crate::net::Tls;
 use crate::pattern;
 use crate::protobuf;
 use crate::server::API_KEY;
@@ -25,11 +27,11 @@ impl Run<'_> {
         let address = self.api_address();
         if step.take("detach").is_some() {
             tokio::spawn(async move {
-                http::request(&address, false, "POST", &target, &headers, body.as_bytes()).await
+                http::request(&address, Tls::Off, "POST", &target, &headers, body.as_bytes()).await
             });
             return Ok(());
         }
-        let response = http::request(&address, false, "POST", &target, &headers, body.as_bytes());
+        let response = http::request(&address, Tls::Off, "POST", &target, &headers, body.as_bytes());
         let response = response.await.map_err(|e| format!("POST {target}: {e}"))?;
         self.note(format!("api <- {} {}", response.status, String::from_utf8_lossy(&response.body)));
         let result = step.take("result");
@@ -67,7 +69,7 @@ impl Run<'_> {
         let headers = [("X-API-Key".to_owned(), API_KEY.to_owned())];
         let (target, body) = (format!("/api/{method}"), request.to_string());
         let address = self.api_address();
-        let response = http::request(&address, false, "POST", &target, &headers, body.as_bytes());
+        let response = http::request(&address, Tls::Off, "POST", &target, &headers, body.as_bytes());
         let response = response.await.map_err(|e| format!("POST {target}: {e}"))?;
         serde_json::from_slice(&response.body).map_err(|e| format!("body of {target}: {e}"))
     }
@@ -91,13 +93,18 @@ impl Run<'_> {
         };
         let headers = header_list(options.get("headers"));
         self.note(format!("{method} {target} {}", String::from_utf8_lossy(&body)));
-        let tls = options.get("tls").and_then(Value::as_bool) == Some(true);
-        let response = match options.get("http3").and_then(Value::as_bool) {
-            Some(true) => http3::exchange(&address, method, &target, &headers, &body).await,
+        let tls = Tls::of(options.get("tls"))?;
+        let is_on = |name: &str| options.get(name).and_then(Value::as_bool) == Some(true);
+        let response = match (is_on("http2"), is_on("http3")) {
+            (true, _) => http2::exchange(&address, tls, method, &target, &headers, &body).await,
+            (_, true) => http3::exchange(&address, tls, method, &target, &headers, &body).await,
             _ => http::request(&address, tls, method, &target, &headers, &body)
                 .await
                 .map_err(|e| format!("{method} {target}: {e}")),
         };
+        if step.take("broken").is_some() {
+            return response.err().map(drop).ok_or_else(|| "there was an answer".to_owned());
+        }
         let response = response?;
         self.note(format!("<- {} {}", response.status, String::from_utf8_lossy(&response.body)));
         check_response(self, step, &response, 200)
@@ -110,8 +117,16 @@ impl Run<'_> {
         let port = step.take("port").unwrap_or_else(|| self.variables["grpc_port"].clone());
         let message = protobuf::encode(&format!("api.{method}Request"), &request)?;
         let path = format!("/centrifugal.centrifugo.api.CentrifugoApi/{method}");
+        let tls = Tls::of(step.take("tls").as_ref())?;
         self.note(format!("grpc {method} {request}"));
-        let answer = grpc::call(&format!("127.0.0.1:{port}"), &path, &metadata, message).await?;
+        let answer = grpc::call(&format!("127.0.0.1:{port}"), tls, &path, &metadata, message).await;
+        if step.take("broken").is_some() {
+            return match answer {
+                Ok(Ok(_)) => Err("there was an answer".to_owned()),
+                Ok(Err(_)) | Err(_) => Ok(()),
+            };
+        }
+        let answer = answer?;
         let (expected_status, detail) = (step.take("status"), step.take("detail"));
         let (answer, result, error) = (answer, step.take("result"), step.take("error"));
         let bytes = match answer {
@@ -144,8 +159,9 @@ impl Run<'_> {
 
     pub(super) async fn tcp(&mut self, step: &mut Step) -> Result<(), String> {
         let bytes = step.text()?.as_bytes().to_vec();
-        let response =
-            http::raw(&self.server.address, false, &bytes).await.map_err(|e| format!("raw request: {e}"))?;
+        let response = http::raw(&self.server.address, Tls::Off, &bytes)
+            .await
+            .map_err(|e| format!("raw request: {e}"))?;
         self.note(format!("tcp <- {} {:?}", response.status, String::from_utf8_lossy(&response.body)));
         check_response(self, step, &response, 200)
     }
@@ -158,8 +174,10 @@ pub(super) fn check_response(
     response: &Response,
     default_status: u64,
 ) -> Result<(), String> {
-    let status = step.take("status").and_then(|status| status.as_u64()).unwrap_or(default_status);
-    if u64::from(response.status) != status {
+    let status = step.take("status");
+    let any = status.as_ref().is_some_and(|status| status == "$any");
+    let status = status.and_then(|status| status.as_u64()).unwrap_or(default_status);
+    if !any && u64::from(response.status) != status {
         return Err(format!(
             "status is {} instead of {status}: {}",
             response.status,

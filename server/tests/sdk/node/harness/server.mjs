@@ -33,15 +33,22 @@ export class Server {
   #directory;
   #log = [];
 
-  constructor(config, port) {
+  constructor(config, port, apiPort) {
     this.config = config;
     this.port = port;
+    this.apiPort = apiPort;
   }
 
-  /** Starts the server with `overrides` laid over the common configuration, and waits until it answers. */
+  /**
+   * Starts the server with `overrides` laid over the common configuration, and waits until it answers. The server API
+   * is on a port of its own when clients use TLS.
+   */
   static async start(overrides = {}) {
     const port = await freePort();
-    const server = new Server(merged(merged(BASE, overrides), { http_server: { port: String(port) } }), port);
+    const encrypted = overrides.http_server?.tls?.enabled === true;
+    const apiPort = encrypted ? await freePort() : port;
+    const ports = { port: String(port), ...(encrypted && { internal_port: String(apiPort), tls_external: true }) };
+    const server = new Server(merged(merged(BASE, overrides), { http_server: ports }), port, apiPort);
     await server.run();
     return server;
   }
@@ -79,7 +86,7 @@ export class Server {
 
   /** Calls a method of the server API and returns its result. */
   async api(method, params) {
-    const response = await fetch(`http://127.0.0.1:${this.port}/api/${method}`, {
+    const response = await fetch(`http://127.0.0.1:${this.apiPort}/api/${method}`, {
       method: 'POST',
       headers: { 'X-API-Key': BASE.http_api.key },
       body: JSON.stringify(params),
