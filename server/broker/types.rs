@@ -46,6 +46,12 @@ impl From<String> for Epoch {
 }
 
 /// Publications of one stream share one allocation, so most comparisons end at the pointer.
+impl std::hash::Hash for Epoch {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
 impl PartialEq for Epoch {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {

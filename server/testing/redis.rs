@@ -84,7 +84,7 @@ impl Server {
     }
 
     /// Whether it is a replica that has all its primary has.
-    fn follows(&self) -> bool {
+    pub(crate) fn follows(&self) -> bool {
         self.ask(&["INFO", "replication"]).contains("master_link_status:up")
     }
 
@@ -107,7 +107,8 @@ fn spawn(port: u16, arguments: &[String], directory: &Path) -> Child {
     command.spawn().expect("redis-server is installed")
 }
 
-fn cli(port: u16, arguments: &[&str]) -> String {
+/// Asks whoever listens at `port` with the command line client.
+pub(crate) fn cli(port: u16, arguments: &[&str]) -> String {
     let mut command = Command::new("redis-cli");
     command.args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(arguments).stdin(Stdio::null());
     let output = command.output().expect("redis-cli is installed");
@@ -123,14 +124,13 @@ pub(crate) struct SentinelSet {
 /// One Sentinel, ended when dropped.
 pub(crate) struct Sentinel {
     pub(crate) port: u16,
-    child: Child,
+    child: Mutex<Child>,
     _directory: tempfile::TempDir,
 }
 
 impl Drop for Sentinel {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
@@ -168,14 +168,27 @@ impl SentinelSet {
         cli(self.sentinels[0].port, &["SENTINEL", "FAILOVER", Self::NAME]).contains("OK")
     }
 
-    /// The port of the primary, as the Sentinels say.
+    /// The port of the primary, as most of the Sentinels that live say.
     pub(crate) fn primary(&self) -> u16 {
-        let answer = cli(self.sentinels[0].port, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Self::NAME]);
-        answer.lines().nth(1).and_then(|port| port.parse().ok()).expect("sentinels name a primary")
+        let named = |sentinel: &Sentinel| Self::named_by(sentinel.port);
+        let ports: Vec<u16> = self.sentinels.iter().filter_map(named).collect();
+        let votes = |port: &u16| ports.iter().filter(|other| *other == port).count();
+        *ports.iter().max_by_key(|port| votes(port)).expect("sentinels name a primary")
+    }
+
+    fn named_by(sentinel: u16) -> Option<u16> {
+        cli(sentinel, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Self::NAME]).lines().nth(1)?.parse().ok()
     }
 }
 
 impl Sentinel {
+    /// Ends the process at once.
+    pub(crate) fn kill(&self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
     fn start(primary: u16) -> Self {
         let (port, directory) = (free_port(), tempfile::tempdir().expect("a directory"));
         let name = SentinelSet::NAME;
@@ -188,7 +201,7 @@ impl Sentinel {
         let mut command = Command::new("redis-server");
         command.arg(&path).arg("--sentinel").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("redis-server is installed");
-        let sentinel = Self { port, child, _directory: directory };
+        let sentinel = Self { port, child: Mutex::new(child), _directory: directory };
         wait_for("a sentinel", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         sentinel
     }

@@ -2,6 +2,7 @@
 
 use super::keys::Keys;
 use super::wire::{read_positioned, read_publication, write_presence, write_publication};
+use super::witness::{Seen, Witness};
 use super::{RedisBrokerSettings, Scripts};
 use crate::broker::{
     ClientInfo, Epoch, HistoryFilter, HistoryPage, Publication, PublishOptions, PublishOutcome,
@@ -11,6 +12,7 @@ use crate::seams::{UnixMillis, random_epoch};
 use crate::stores::redis::{Command, Monitored, RedisError, Shard, Value};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long an idempotency key is remembered when the publisher does not say.
@@ -24,6 +26,9 @@ pub(super) struct Channels {
     pub(super) scripts: Arc<Scripts>,
     /// One for each partition; none when publications come another way.
     pub(super) listening: Vec<Monitored>,
+    pub(super) witness: Arc<Witness>,
+    /// Connection of the last publication, as the shard counts them.
+    pub(super) life: AtomicU64,
 }
 
 /// Whole seconds, at least one: zero would remove what is to be kept.
@@ -39,7 +44,7 @@ fn meta_seconds(ttl: Duration) -> u64 {
 impl Channels {
     pub(super) async fn publish(
         &self,
-        channel: &str,
+        channel: &Arc<str>,
         data: Bytes,
         mut options: PublishOptions,
         now: UnixMillis,
@@ -58,7 +63,16 @@ impl Channels {
         let redis_channel =
             if self.settings.skip_pub_sub { Bytes::new() } else { self.keys.channel(channel) };
         if keeps_history {
-            return self.publish_kept(channel, &redis_channel, &body, &options).await;
+            let outcome = self.publish_kept(channel, &redis_channel, &body, &options).await?;
+            let life = self.shard.life();
+            if self.life.swap(life, Ordering::Relaxed) != life {
+                // Another connection may lead to another server.
+                self.witness.doubt_all();
+            }
+            if !outcome.from_cache && !outcome.skipped {
+                self.witness.saw(channel, &publication, &outcome.position);
+            }
+            return Ok(outcome);
         }
         if options.idempotency_key.is_empty() {
             if !redis_channel.is_empty() {
@@ -223,6 +237,22 @@ impl Channels {
             publications.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         }
         Ok(HistoryPage { publications, position })
+    }
+
+    /// Whether the stream is another than the one in which something was seen, though it bears its name. Then it
+    /// gets a new epoch, so that everybody learns of it.
+    pub(super) async fn went_back(&self, channel: &Arc<str>, seen: &Seen) -> Result<bool, RedisError> {
+        let before = StreamPosition { offset: seen.offset - 1, epoch: seen.epoch.clone() };
+        let filter = HistoryFilter { limit: Some(1), since: Some(before), reverse: false };
+        let page = self.history(channel, &filter, Duration::ZERO).await?;
+        if !seen.contradicts(&page.position, page.publications.first().map(|there| &**there)) {
+            return Ok(false);
+        }
+        let lists = self.settings.use_lists;
+        let meta = if lists { self.keys.list_meta(channel) } else { self.keys.stream_meta(channel) };
+        let (old, fresh) = (seen.epoch.as_str().as_bytes(), random_epoch());
+        let renewed = self.shard.run(&self.scripts.renew_epoch, &[&meta], &[old, fresh.as_bytes()]).await?;
+        Ok(renewed.as_integer() == Some(1))
     }
 
     fn publish_verb(&self) -> &'static [u8] {

@@ -1,6 +1,7 @@
 //! From messages of Redis to what the receiver understands.
 
 use super::wire::{Arrival, read_arrival};
+use super::witness::Witness;
 use crate::broker::Receiver;
 use crate::stores::redis::Listener;
 use bytes::Bytes;
@@ -20,6 +21,12 @@ pub(super) struct Inlet {
     complained: Mutex<Option<Instant>>,
 }
 
+/// What one Redis says.
+pub(super) struct Mouth {
+    pub(super) inlet: Arc<Inlet>,
+    pub(super) witness: Arc<Witness>,
+}
+
 impl Inlet {
     /// Another program may publish in our channels; one line in a while is enough to tell.
     fn complain(&self, channel: &str, error: &dyn std::error::Error) {
@@ -31,21 +38,27 @@ impl Inlet {
     }
 }
 
-impl Listener for Inlet {
+impl Listener for Mouth {
     fn message(&self, name: &Arc<str>, payload: Bytes) {
-        let Some(receiver) = self.receiver.get() else { return };
+        let Some(receiver) = self.inlet.receiver.get() else { return };
         match read_arrival(payload) {
             Ok(Arrival::Publication { publication, position, delta, previous }) => {
+                self.witness.saw(name, &publication, &position);
                 receiver.publication(name, Arc::new(publication), position, delta, previous.map(Arc::new));
             }
             Ok(Arrival::Join(info)) => receiver.join(name, Arc::new(info)),
             Ok(Arrival::Leave(info)) => receiver.leave(name, Arc::new(info)),
-            Err(error) => self.complain(name, &error),
+            Err(error) => self.inlet.complain(name, &error),
         }
     }
 
+    fn back(&self) {
+        self.witness.doubt_all();
+    }
+
     fn gap(&self, name: &Arc<str>) {
-        if let Some(receiver) = self.receiver.get() {
+        self.witness.keep(name);
+        if let Some(receiver) = self.inlet.receiver.get() {
             receiver.gap(name);
         }
     }

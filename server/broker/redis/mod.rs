@@ -8,23 +8,28 @@ mod channels;
 mod flights;
 mod inlet;
 mod keys;
+mod recheck;
 #[cfg(test)]
 pub(super) mod tests;
 mod wire;
+mod witness;
 
 use super::{
     Broker, BrokerError, ClientInfo, HistoryFilter, HistoryPage, MaybeReady, PublishOptions, PublishOutcome,
     Receiver,
 };
 use crate::seams::{Clock, UnixMillis};
-use crate::stores::redis::{Monitored, RedisError, Script, Shard, Subscription, shard_of, slot_of};
+use crate::stores::redis::{Listener, Monitored, RedisError, Script, Shard, Subscription, shard_of, slot_of};
 use bytes::Bytes;
 use channels::Channels;
 use flights::Flights;
-use inlet::Inlet;
+use inlet::{Inlet, Mouth};
 use keys::{Keys, Layout};
+use recheck::Recheck;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use witness::Witness;
 
 /// How channels are kept in Redis.
 #[derive(Clone, Debug)]
@@ -49,6 +54,7 @@ struct Scripts {
     publish_once: Script,
     read_stream: Script,
     read_list: Script,
+    renew_epoch: Script,
 }
 
 /// What makes two reads of history equal.
@@ -63,6 +69,8 @@ pub struct RedisBroker {
     reads: Arc<Flights<ReadKey, Result<HistoryPage, RedisError>>>,
     inlet: Arc<Inlet>,
     clock: Arc<dyn Clock>,
+    /// One for each shard; they end with the broker.
+    _rechecks: Vec<Recheck>,
 }
 
 impl RedisBroker {
@@ -88,10 +96,18 @@ impl RedisBroker {
             publish_once: Script::new(include_str!("scripts/publish_once.lua")),
             read_stream: Script::new(include_str!("scripts/read_stream.lua")),
             read_list: Script::new(include_str!("scripts/read_list.lua")),
+            renew_epoch: Script::new(include_str!("scripts/renew_epoch.lua")),
         });
         let inlet = Arc::new(Inlet::default());
         let shards = shards.into_iter().map(|shard| channels(shard, settings, &scripts, &inlet));
-        Ok(Self { shards: shards.map(Arc::new).collect(), reads: Arc::default(), inlet, clock })
+        let mut rechecks = Vec::new();
+        let shards = shards.map(|channels| {
+            let channels = Arc::new(channels);
+            rechecks.push(Recheck::start(channels.clone(), inlet.clone()));
+            channels
+        });
+        let shards = shards.collect();
+        Ok(Self { shards, reads: Arc::default(), inlet, clock, _rechecks: rechecks })
     }
 
     /// Names the receiver; answers whether it was accepted, which only the first is.
@@ -131,16 +147,20 @@ fn channels(
         partitions => Layout::Partitions(partitions),
     };
     let keys = Keys::new(&settings.prefix, layout);
+    let witness = Arc::<Witness>::default();
+    let mouth = Mouth { inlet: inlet.clone(), witness: witness.clone() };
+    let mouth: Arc<dyn Listener> = Arc::new(mouth);
     let listeners = if settings.skip_pub_sub { 0 } else { settings.partitions.max(1) };
     let listening = (0..listeners)
         .map(|partition| {
             let canary = keys.canary(&settings.node, partition);
             let slot = (settings.partitions > 0).then(|| slot_of(&canary));
             let subscription = Subscription { slot, role: "broker".into() };
-            Monitored::start(shard.clone(), subscription, canary, inlet.clone())
+            Monitored::start(shard.clone(), subscription, canary, mouth.clone())
         })
         .collect();
-    Channels { shard, keys, settings: settings.clone(), scripts: scripts.clone(), listening }
+    let (settings, scripts) = (settings.clone(), scripts.clone());
+    Channels { shard, keys, settings, scripts, listening, witness, life: AtomicU64::new(0) }
 }
 
 fn unavailable(error: RedisError) -> BrokerError {

@@ -72,7 +72,9 @@ impl Listener for Ear {
     }
 
     fn gap(&self, name: &Arc<str>) {
-        if !Arc::ptr_eq(name, &self.canary) {
+        if Arc::ptr_eq(name, &self.canary) {
+            self.listener.back();
+        } else {
             self.listener.gap(name);
         }
     }

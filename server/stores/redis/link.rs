@@ -93,6 +93,11 @@ impl Link {
         }
     }
 
+    /// Counts connections so far.
+    pub(super) fn life(&self) -> u64 {
+        self.shared.state.borrow().life
+    }
+
     /// Whether a connection stands.
     pub(super) fn is_up(&self) -> bool {
         self.shared.state.borrow().pipeline.is_some()

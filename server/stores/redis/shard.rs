@@ -114,6 +114,14 @@ impl Shard {
         self.shared.dial.connect_timeout
     }
 
+    /// Counts connections for requests; always zero with a Cluster, which has many.
+    pub fn life(&self) -> u64 {
+        match &self.shared.kind {
+            Kind::Single { link, .. } | Kind::Sentinel { link, .. } => link.life(),
+            Kind::Cluster { .. } => 0,
+        }
+    }
+
     /// How connections are made.
     pub(super) fn dial(&self) -> &Dial {
         &self.shared.dial

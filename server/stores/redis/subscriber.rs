@@ -33,6 +33,8 @@ pub trait Listener: Send + Sync + 'static {
     fn gap(&self, name: &Arc<str>) {
         let _ = name;
     }
+    /// The connection is made anew after a loss.
+    fn back(&self) {}
 }
 
 /// What a subscriber is for.

@@ -4,7 +4,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::nats::NatsServer;
-use crate::redis::{Cluster, Server};
+use std::sync::{Mutex, PoisonError};
+
+use crate::redis::{Cluster, SentinelSet, Server, cli, wait_for};
 
 /// What a scenario asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -12,12 +14,18 @@ use crate::redis::{Cluster, Server};
 pub enum BrokerKind {
     /// One Redis that forgets everything when it ends.
     Redis,
-    /// One Redis with an append-only file, synced every second.
+    /// One Redis with an append-only file that is written before it answers.
     DurableRedis,
+    /// One Redis with an append-only file that is synced every second. While that lasts it answers before it writes.
+    LaggingRedis,
     /// Two Redis between which channels are spread.
     RedisShards,
     /// One Redis that keeps history in lists.
     RedisLists,
+    /// A Redis with a replica, watched by three Sentinels.
+    Sentinels,
+    /// The same, and nodes listen at the replica.
+    SentinelsReadReplica,
     /// A Redis Cluster of three primaries with a replica each.
     RedisCluster,
     /// A NATS server, and a Redis for presence.
@@ -29,8 +37,86 @@ pub enum Broker {
     Redis(Server),
     RedisLists(Server),
     RedisShards([Server; 2]),
+    Sentinels(Watched),
     RedisCluster(Cluster),
     Nats(NatsServer, Server),
+}
+
+/// Redis servers under Sentinels.
+pub struct Watched {
+    set: SentinelSet,
+    reads_replica: bool,
+    /// The primary that was killed or replaced last.
+    former: Mutex<Option<u16>>,
+}
+
+impl Watched {
+    fn start(reads_replica: bool) -> Self {
+        Self { set: SentinelSet::start(), reads_replica, former: Mutex::new(None) }
+    }
+
+    fn primary_goes(&self) -> u16 {
+        let primary = self.set.primary();
+        *self.former.lock().unwrap_or_else(PoisonError::into_inner) = Some(primary);
+        primary
+    }
+
+    fn former(&self) -> Option<u16> {
+        *self.former.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kills the primary.
+    pub fn kill_primary(&self) {
+        self.server(self.primary_goes()).kill();
+    }
+
+    /// Orders a failover: the primary lives on, and is told later than the others that it is one no more.
+    pub fn order_failover(&self) {
+        self.primary_goes();
+        wait_for("sentinels that fail over", || self.set.order_failover());
+    }
+
+    /// Waits until most Sentinels name another primary than the one that went.
+    pub fn elected(&self) {
+        wait_for("another primary", || Some(self.set.primary()) != self.former());
+    }
+
+    /// Starts the primary that was killed; it becomes a replica. Waits until it has everything.
+    pub fn start_former(&self) {
+        let Some(former) = self.former() else { return };
+        let server = self.server(former);
+        server.restart();
+        wait_for("a new replica", || server.follows());
+    }
+
+    /// Ends one Sentinel of three.
+    pub fn kill_sentinel(&self) {
+        self.set.sentinels[0].kill();
+    }
+
+    /// Takes the replica away from its primary; it goes on as a server of its own that no Sentinel knows.
+    pub fn detach_replica(&self) {
+        let primary = self.set.primary();
+        let replica = self.set.data.iter().find(|server| server.port != primary);
+        let said = replica.map(|replica| replica.ask(&["REPLICAOF", "NO", "ONE"]));
+        assert!(said.is_some_and(|said| said.contains("OK")), "the replica follows nobody");
+        let forgotten = |port| {
+            // Reset again each time: a Sentinel that still knows the replica would make it follow again.
+            cli(port, &["SENTINEL", "RESET", SentinelSet::NAME]);
+            let state = cli(port, &["SENTINEL", "MASTER", SentinelSet::NAME]);
+            let mut fields = state.lines().skip_while(|field| *field != "num-slaves");
+            fields.nth(1) == Some("0")
+        };
+        wait_for("sentinels to forget the replica", || {
+            // All of them, so that none tells another.
+            let all: Vec<bool> = self.set.sentinels.iter().map(|sentinel| forgotten(sentinel.port)).collect();
+            all.into_iter().all(|one| one)
+        });
+    }
+
+    fn server(&self, port: u16) -> &Server {
+        self.set.data.iter().find(|server| server.port == port).expect("sentinels name one of ours")
+    }
 }
 
 impl Broker {
@@ -38,10 +124,15 @@ impl Broker {
         match kind {
             BrokerKind::Redis => Self::Redis(Server::start(&[])),
             BrokerKind::DurableRedis => {
+                Self::Redis(Server::start(&["--appendonly", "yes", "--appendfsync", "always"]))
+            }
+            BrokerKind::LaggingRedis => {
                 Self::Redis(Server::start(&["--appendonly", "yes", "--appendfsync", "everysec"]))
             }
             BrokerKind::RedisLists => Self::RedisLists(Server::start(&[])),
             BrokerKind::RedisShards => Self::RedisShards([Server::start(&[]), Server::start(&[])]),
+            BrokerKind::Sentinels => Self::Sentinels(Watched::start(false)),
+            BrokerKind::SentinelsReadReplica => Self::Sentinels(Watched::start(true)),
             BrokerKind::RedisCluster => Self::RedisCluster(Cluster::start()),
             BrokerKind::Nats => Self::Nats(NatsServer::start().await, Server::start(&[])),
         }
@@ -52,6 +143,7 @@ impl Broker {
         match self {
             Self::Redis(server) | Self::RedisLists(server) => server.address(),
             Self::RedisShards(servers) => servers.each_ref().map(Server::address).join(","),
+            Self::Sentinels(watched) => watched.set.addresses(),
             Self::RedisCluster(cluster) => cluster.addresses(),
             Self::Nats(server, _) => format!("127.0.0.1:{}", server.port()),
         }
@@ -68,6 +160,11 @@ impl Broker {
                 let addresses: Vec<&str> = address.split(',').collect();
                 json!({"engine": {"type": "redis", "redis": {"address": addresses}}})
             }
+            Self::Sentinels(watched) => json!({"engine": {"type": "redis", "redis": {
+                "sentinel_address": [address],
+                "sentinel_master_name": SentinelSet::NAME,
+                "replica_client": {"enabled": watched.reads_replica},
+            }}}),
             Self::RedisCluster(_) => {
                 json!({"engine": {"type": "redis", "redis": {"cluster_address": [address]}}})
             }
@@ -96,6 +193,19 @@ impl Broker {
     /// Lets it go on.
     pub fn resume(&self) {
         self.single().resume();
+    }
+
+    /// The servers that Sentinels watch.
+    pub fn watched(&self) -> Result<&Watched, String> {
+        match self {
+            Self::Sentinels(watched) => Ok(watched),
+            _ => Err("there are no Sentinels".to_owned()),
+        }
+    }
+
+    /// Whether a link can stand before it: others name addresses themselves.
+    pub fn takes_links(&self) -> bool {
+        matches!(self, Self::Redis(_) | Self::RedisLists(_) | Self::Nats(..))
     }
 
     /// The server that steps without a name mean.

@@ -62,6 +62,8 @@ struct Checker {
     subscriptions: HashMap<(u32, String), Subscription>,
     /// The id at each place of each stream, as anybody saw it.
     places: HashMap<(String, String, u64), String>,
+    /// Places at which there were several.
+    forks: HashSet<(String, String, u64)>,
     /// Times between which something was broken.
     faults: Vec<(Micros, Micros)>,
     broken: usize,
@@ -112,8 +114,9 @@ impl Checker {
             return;
         }
         let key = (channel.to_owned(), epoch.to_owned(), offset);
-        let known = self.places.entry(key).or_insert_with(|| id.to_owned());
+        let known = self.places.entry(key.clone()).or_insert_with(|| id.to_owned());
         if known != id {
+            self.forks.insert(key);
             let text = format!("{channel} {epoch}:{offset} is {known} for one and {id} for another");
             self.verdict.found(Kind::Fork, text);
         }
@@ -190,7 +193,12 @@ impl Checker {
                 };
                 // A stream that came and went while the client was away; it was told that streams changed.
                 let unseen = acked.epoch != subscription.epoch && !epochs.contains(acked.epoch.as_str());
-                let told = subscription.told.iter().any(covers) || (unseen && !epochs.is_empty());
+                // A stream that went back and took other messages at the same places; whoever was told that it is
+                // over was told of all of them.
+                let place = (channel.clone(), acked.epoch.clone(), acked.offset);
+                let forked = self.forks.contains(&place)
+                    && subscription.told.iter().any(|told| told.epoch == acked.epoch && told.to == u64::MAX);
+                let told = subscription.told.iter().any(covers) || (unseen && !epochs.is_empty()) || forked;
                 if !told {
                     let text =
                         format!("client {who} never got {id}, {channel} {}:{}", acked.epoch, acked.offset);

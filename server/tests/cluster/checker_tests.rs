@@ -36,6 +36,17 @@ pub fn trials() -> Vec<Trial> {
         &[Kind::Reorder],
     );
     trial("phantom", story(&[sent(1), got(1), got(2)]), &[Kind::Phantom]);
+    // The second message at offset 2 was never seen, but the stream was declared over.
+    trial(
+        "forked_and_told",
+        story(&[sent(1), got(1), sent(2), got(2), sent_in("old", 2, 3), moved(2)]),
+        &[Kind::Fork],
+    );
+    trial(
+        "forked_in_silence",
+        story(&[sent(1), got(1), sent(2), got(2), sent_in("old", 2, 3)]),
+        &[Kind::Fork, Kind::Lost],
+    );
     trial("fork", story(&[sent(1), sent(2), got_id(1, 2)]), &[Kind::Fork, Kind::Lost]);
     trials
 }

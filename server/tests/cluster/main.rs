@@ -78,7 +78,7 @@ fn main() -> ExitCode {
 /// Nothing may be lost, doubled, reordered or made up.
 fn must_hold(scenario: &Scenario) -> Result<(), Failed> {
     let Outcome { verdict, problems, subscriptions } = perform(&scenario.name, scenario)?;
-    if !verdict.clean() {
+    if !verdict.clean(scenario.bars.forks) {
         return Err(format!("{} {}: {verdict}", scenario.row, scenario.name).into());
     }
     if verdict.acked == 0 || verdict.delivered == 0 {

@@ -13,7 +13,7 @@ use tokio::task::{JoinSet, block_in_place};
 use tokio::time::timeout;
 
 use crate::board::Board;
-use crate::broker::Broker;
+use crate::broker::{Broker, Watched};
 use crate::checker;
 use crate::link::{Link, State};
 use crate::log::{Event, Log};
@@ -81,7 +81,9 @@ impl Stage {
         let mut nodes = Vec::new();
         for name in ('a'..).take(scenario.load.nodes) {
             let link = Link::open(broker.address()).await.map_err(|error| error.to_string())?;
-            let config = config(scenario, &broker.config(&link.address().to_string()));
+            let linked = link.address().to_string();
+            let address = if broker.takes_links() { linked } else { broker.address() };
+            let config = config(scenario, &broker.config(&address));
             let node =
                 Node::new(PathBuf::from(env!("CARGO_BIN_EXE_gyre")), config).map_err(|e| e.to_string())?;
             nodes.push(Member { name: name.to_string(), node, link });
@@ -200,6 +202,12 @@ impl Stage {
             Step::Start(target) if target == "broker" => block_in_place(|| self.broker.restart()),
             Step::Pause(target) if target == "broker" => block_in_place(|| self.broker.pause()),
             Step::Resume(target) if target == "broker" => block_in_place(|| self.broker.resume()),
+            Step::KillPrimary => block_in_place(|| self.broker.watched().map(Watched::kill_primary))?,
+            Step::KillSentinel => block_in_place(|| self.broker.watched().map(Watched::kill_sentinel))?,
+            Step::Failover => block_in_place(|| self.broker.watched().map(Watched::order_failover))?,
+            Step::Elected => block_in_place(|| self.broker.watched().map(Watched::elected))?,
+            Step::StartFormer => block_in_place(|| self.broker.watched().map(Watched::start_former))?,
+            Step::DetachReplica => block_in_place(|| self.broker.watched().map(Watched::detach_replica))?,
             Step::Kill(name) => block_in_place(|| self.member(name).map(|member| member.node.kill()))?,
             Step::Start(name) => block_in_place(|| self.member(name)?.node.start())?,
             Step::BecomeOwn(name) => self.become_program(name, own_binary())?,

@@ -109,6 +109,10 @@ pub struct Bars {
     /// Whether clients may be told that they miss something.
     #[serde(default)]
     pub honest_gaps: HonestGaps,
+    /// Whether the broker may forget what it acknowledged and give its place to another message. Everybody must be
+    /// told then, like of any other loss.
+    #[serde(default)]
+    pub forks: bool,
     /// Longest time from the acknowledgement, or the end of the fault it fell into, to a delivery.
     #[serde(default, deserialize_with = "optional_duration")]
     pub delay: Option<Duration>,
@@ -149,6 +153,18 @@ pub enum Step {
     Wait(#[serde(deserialize_with = "duration")] Duration),
     /// Ends a process at once.
     Kill(String),
+    /// Ends the Redis that is the primary at once.
+    KillPrimary,
+    /// Ends one Sentinel at once.
+    KillSentinel,
+    /// Orders Sentinels to make the replica the primary; the primary lives on.
+    Failover,
+    /// Waits until Sentinels name another primary.
+    Elected,
+    /// Starts the former primary again, as a replica.
+    StartFormer,
+    /// Takes the replica away from the primary; it lives on as a server of its own that nobody names.
+    DetachReplica,
     /// Starts a process again.
     Start(String),
     /// Starts a node that ended as the server of this repository, on the same configuration.

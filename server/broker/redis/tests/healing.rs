@@ -60,7 +60,7 @@ impl Watched {
     async fn publish(&self) -> Result<StreamPosition, BrokerError> {
         let hour = Duration::from_secs(3600);
         let options = PublishOptions {
-            history_size: 10,
+            history_size: 1000,
             history_ttl: hour,
             history_meta_ttl: hour,
             ..PublishOptions::default()
@@ -110,6 +110,50 @@ impl Watched {
 /// Runs what blocks beside the tests that share this runtime.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("the work ends")
+}
+
+/// Ends all connections that listen, as a failover does.
+async fn deafen(server: &Arc<Server>) {
+    let server = server.clone();
+    aside(move || server.ask(&["CLIENT", "KILL", "TYPE", "pubsub"])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_went_back_is_another_one_from_then_on() {
+    let server = Arc::new(aside(|| Server::start(&[])).await);
+    let mut watched = Watched::open(vec![single(&server)], &settings()).await;
+    watched.delivers().await;
+    let before = watched.delivers().await;
+    let meta = format!("contract.stream.meta.{}", watched.channel);
+    let stream = format!("contract.stream.{}", watched.channel);
+    let redis = server.clone();
+    aside(move || {
+        redis.ask(&["DEL", &stream]);
+        redis.ask(&["HINCRBY", &meta, "s", "-1"]);
+    })
+    .await;
+    let again = watched.publish().await.expect("it is taken");
+    assert_eq!(again, before, "redis gives the place to another publication and says nothing");
+    let deadline = Instant::now() + PATIENCE;
+    // Subscribers are told to compare their positions when there is another epoch to find.
+    while watched.delivers().await.epoch == before.epoch || watched.gaps == 0 {
+        assert!(Instant::now() < deadline, "the broker says nothing either");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_the_same_after_a_loss_stays_it() {
+    let server = Arc::new(aside(|| Server::start(&[])).await);
+    let mut watched = Watched::open(vec![single(&server)], &settings()).await;
+    let before = watched.delivers().await;
+    deafen(&server).await;
+    let after = watched.healed().await;
+    // The comparisons that follow a loss are over when the last pause is.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < deadline {
+        assert_eq!(watched.delivers().await.epoch, before.epoch);
+    }
+    assert_eq!(after.epoch, before.epoch);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
