@@ -59,6 +59,8 @@ pub(super) trait Ask: JsonEncode + prost::Message + Default + Send + Sync + 'sta
     type Answer: Reply;
     /// Path of the method over gRPC.
     const PATH: &'static str;
+    /// Whether it may be asked again when it is not known whether it arrived.
+    const REPEATABLE: bool;
 
     /// Brings the message into the form the application wants.
     fn prepare(&mut self, form: Form);
@@ -109,10 +111,11 @@ impl Form {
 }
 
 macro_rules! ask {
-    ($request:ident -> $answer:ident, $method:literal, |$message:ident, $form:ident| $prepare:block) => {
+    ($request:ident -> $answer:ident, $method:literal, $repeatable:literal, |$message:ident, $form:ident| $prepare:block) => {
         impl Ask for wire::$request {
             type Answer = wire::$answer;
             const PATH: &'static str = concat!("/centrifugal.centrifugo.proxy.CentrifugoProxy/", $method);
+            const REPEATABLE: bool = $repeatable;
 
             fn prepare(&mut self, $form: Form) {
                 let $message = self;
@@ -122,34 +125,34 @@ macro_rules! ask {
     };
 }
 
-ask!(ConnectRequest -> ConnectResponse, "Connect", |message, form| {
+ask!(ConnectRequest -> ConnectResponse, "Connect", true, |message, form| {
     message.encoding = form.encoding();
     form.payload(&mut message.data, &mut message.b64data);
 });
-ask!(RefreshRequest -> RefreshResponse, "Refresh", |message, form| {
+ask!(RefreshRequest -> RefreshResponse, "Refresh", true, |message, form| {
     message.encoding = form.encoding();
     form.meta(&mut message.meta);
 });
-ask!(RpcRequest -> RpcResponse, "RPC", |message, form| {
-    message.encoding = form.encoding();
-    form.meta(&mut message.meta);
-    form.payload(&mut message.data, &mut message.b64data);
-});
-ask!(SubscribeRequest -> SubscribeResponse, "Subscribe", |message, form| {
+ask!(RpcRequest -> RpcResponse, "RPC", false, |message, form| {
     message.encoding = form.encoding();
     form.meta(&mut message.meta);
     form.payload(&mut message.data, &mut message.b64data);
 });
-ask!(PublishRequest -> PublishResponse, "Publish", |message, form| {
+ask!(SubscribeRequest -> SubscribeResponse, "Subscribe", true, |message, form| {
     message.encoding = form.encoding();
     form.meta(&mut message.meta);
     form.payload(&mut message.data, &mut message.b64data);
 });
-ask!(SubRefreshRequest -> SubRefreshResponse, "SubRefresh", |message, form| {
+ask!(PublishRequest -> PublishResponse, "Publish", false, |message, form| {
+    message.encoding = form.encoding();
+    form.meta(&mut message.meta);
+    form.payload(&mut message.data, &mut message.b64data);
+});
+ask!(SubRefreshRequest -> SubRefreshResponse, "SubRefresh", true, |message, form| {
     message.encoding = form.encoding();
     form.meta(&mut message.meta);
 });
-ask!(NotifyCacheEmptyRequest -> NotifyCacheEmptyResponse, "NotifyCacheEmpty", |_message, _form| {});
+ask!(NotifyCacheEmptyRequest -> NotifyCacheEmptyResponse, "NotifyCacheEmpty", true, |_message, _form| {});
 
 macro_rules! reply {
     ($answer:ident, |$result:ident| $settle:block) => {

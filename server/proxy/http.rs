@@ -15,7 +15,8 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use std::io::Read;
+use std::error::Error as _;
+use std::io::{self, Read};
 use std::time::Duration;
 use url::Url;
 
@@ -72,8 +73,14 @@ impl HttpBackend {
         Ok(Self { client, endpoint, authorization })
     }
 
-    /// Sends a body, returns the body of the answer.
-    pub async fn post(&self, entries: HeaderMap, body: Bytes) -> Result<Bytes, HttpCallError> {
+    /// Sends a body, returns the body of the answer. A request that is `repeatable` is sent again when its
+    /// connection ended without an answer, as those that waited for a while often do.
+    pub async fn post(
+        &self,
+        entries: HeaderMap,
+        body: Bytes,
+        repeatable: bool,
+    ) -> Result<Bytes, HttpCallError> {
         let mut hop = Hop { method: Method::POST, url: self.endpoint.clone(), headers: entries, body };
         hop.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         hop.headers.entry(USER_AGENT).or_insert_with(user_agent);
@@ -81,7 +88,10 @@ impl HttpBackend {
             hop.headers.entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
         }
         for _ in 0..=REDIRECTS {
-            let response = self.send(&hop).await?;
+            let response = match self.send(&hop).await {
+                Err(error) if repeatable && error.was_cut() => self.send(&hop).await?,
+                first => first?,
+            };
             let status = response.status();
             if status == StatusCode::OK {
                 let packed =
@@ -108,6 +118,19 @@ impl HttpBackend {
 }
 
 impl HttpCallError {
+    /// Whether the connection ended before there was an answer.
+    fn was_cut(&self) -> bool {
+        let Self::Request(error) = self else { return false };
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
+        cause.is_some_and(|cause| {
+            let cut = cause.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+            cause.is_incomplete_message()
+                || cut.is_some_and(|error| {
+                    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+                })
+        })
+    }
+
     /// Whether the application showed signs of life: it said that it does not want this request.
     pub fn answered(&self) -> bool {
         matches!(self, Self::Status(status) if !status.is_server_error())

@@ -104,7 +104,7 @@ impl Target {
                     self.calls.errors.increment();
                     return Err(self.failed(error.into()));
                 }
-                self.through_gate(post(http, refusals, entries, body.into())).await
+                self.through_gate(post(http, refusals, entries, body.into(), A::REPEATABLE)).await
             }
             Backend::Grpc(grpc) => {
                 self.through_gate(async { settled(grpc.call(entries, question, self.timeout).await?) }).await
@@ -186,8 +186,9 @@ async fn post<R: Reply>(
     refusals: &[(u16, Refusal)],
     entries: HeaderMap,
     body: Bytes,
+    repeatable: bool,
 ) -> Result<R, Failure> {
-    let error = match http.post(entries, body).await {
+    let error = match http.post(entries, body, repeatable).await {
         Ok(answer) => return settled(R::decode_json(&answer).map_err(Failure::of)?),
         Err(error) => error,
     };

@@ -188,8 +188,14 @@ impl Book {
     fn answer(&self, question: Question) -> Option<Map<String, Value>> {
         let mut pages = self.pages();
         let scripts = pages.scripts.iter().rev();
-        let found = scripts.clone().find(|script| question.is(&script.path, script.when.as_ref()));
-        let answer = found.map(|script| script.answer.clone());
+        let found = scripts.clone().position(|script| question.is(&script.path, script.when.as_ref()));
+        let answer = found.map(|from_end| {
+            let at = pages.scripts.len() - 1 - from_end;
+            match pages.scripts[at].answer.contains_key("once") {
+                true => pages.scripts.remove(at).answer,
+                false => pages.scripts[at].answer.clone(),
+            }
+        });
         pages.questions.push(question);
         drop(pages);
         self.asked.notify_waiters();
