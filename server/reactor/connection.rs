@@ -119,7 +119,9 @@ impl NativePing {
     pub(super) fn beside(settings: &Settings, now: Instant) -> Box<Self> {
         let or = |own: Duration, default: Duration| if own.is_zero() { default } else { own };
         let interval = or(settings.ping_interval, DEFAULT_PING_INTERVAL);
-        Self::new(interval, or(settings.pong_timeout, DEFAULT_PONG_TIMEOUT), true, now)
+        // The session pings first after half to a whole interval, so that these come between its pings.
+        let begin = now + interval / 4;
+        Self::new(interval, or(settings.pong_timeout, DEFAULT_PONG_TIMEOUT), true, begin)
     }
 
     fn new(interval: Duration, timeout: Duration, strict: bool, now: Instant) -> Box<Self> {

@@ -118,6 +118,10 @@ impl Shard {
                 }
             }
         }
+        if connection.session.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.input(key, |session, cx| session.on_timer(cx));
+        }
+        let Some(connection) = self.connection(key) else { return };
         if let Some(ping) = &mut connection.native_ping {
             if ping.deadline <= now {
                 return self.peer_gone(key);
@@ -131,10 +135,6 @@ impl Shard {
                 frame::write_header(&mut frame, Opcode::Ping, false, 0);
                 self.send(key, Rc::from(frame));
             }
-        }
-        let Some(connection) = self.connection(key) else { return };
-        if connection.session.next_deadline().is_some_and(|deadline| deadline <= now) {
-            self.input(key, |session, cx| session.on_timer(cx));
         }
     }
 }
