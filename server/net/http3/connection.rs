@@ -1,9 +1,10 @@
 //! One HTTP/3 connection: its requests go to a service, as those over TCP do.
 
-use super::carrier::{Carrier, Duplex, Outgoing, Read, Readers};
+use super::carrier::{Carrier, Read, Readers};
 use super::request_body::QuicBody;
 use super::sessions::{Offer, Sessions};
 use super::settings;
+use super::streams::{Duplex, Incoming, Outgoing};
 use crate::net::{Body, RequestBody};
 use bytes::Bytes;
 use h3::error::{Code, ConnectionError, StreamError};
@@ -168,7 +169,7 @@ async fn agree(
     offer: Offer,
     response: Response<Body>,
     mut send: RequestStream<Outgoing, Bytes>,
-    recv: RequestStream<super::carrier::Incoming, Bytes>,
+    recv: RequestStream<Incoming, Bytes>,
 ) -> Result<(), StreamError> {
     let (mut parts, _) = response.into_parts();
     prepare(&mut parts.headers);

@@ -10,6 +10,7 @@ mod frames;
 mod request_body;
 mod sessions;
 mod settings;
+mod streams;
 mod varint;
 
 pub use endpoint::{QuicError, quic_endpoint};

@@ -1,6 +1,6 @@
 //! What a peer sends in a request over HTTP/3.
 
-use super::carrier::Incoming;
+use super::streams::Incoming;
 use bytes::{Buf, Bytes};
 use h3::error::{Code, StreamError};
 use h3::server::RequestStream;

@@ -5,7 +5,7 @@
 //!
 //! Source: draft-ietf-webtrans-http3, versions 02 to 07 as browsers speak them; RFC 9297 §3.
 
-use super::carrier::{Incoming, Outgoing};
+use super::streams::{Incoming, Outgoing};
 use super::varint;
 use bytes::Bytes;
 use h3::server::RequestStream;
