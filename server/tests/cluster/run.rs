@@ -68,11 +68,12 @@ struct Stage {
     subscribers: usize,
 }
 
-/// A node and its way to the broker.
+/// A node, its way to the broker, and the way of clients to it.
 struct Member {
     name: String,
     node: Node,
     link: Link,
+    front: Link,
 }
 
 impl Stage {
@@ -86,7 +87,8 @@ impl Stage {
             let config = config(scenario, &broker.config(&address));
             let node =
                 Node::new(PathBuf::from(env!("CARGO_BIN_EXE_gyre")), config).map_err(|e| e.to_string())?;
-            nodes.push(Member { name: name.to_string(), node, link });
+            let front = Link::open(node.address()).await.map_err(|error| error.to_string())?;
+            nodes.push(Member { name: name.to_string(), node, link, front });
         }
         for member in &nodes {
             block_in_place(|| member.node.start())?;
@@ -108,7 +110,7 @@ impl Stage {
         for index in 0..load.subscribers {
             let subscriber = Subscriber {
                 who: u32::try_from(index).map_err(|error| error.to_string())?,
-                addresses: self.addresses_from(index),
+                addresses: self.fronts_from(index),
                 channels: self.channels.clone(),
                 log: self.log.clone(),
                 board: self.board.clone(),
@@ -134,9 +136,18 @@ impl Stage {
         Ok(())
     }
 
-    /// Addresses of all nodes; each client begins at another.
+    /// Addresses of all nodes; each publisher begins at another.
     fn addresses_from(&self, index: usize) -> Vec<String> {
-        let mut addresses: Vec<String> = self.nodes.iter().map(|member| member.node.address()).collect();
+        self.rotated(index, |member| member.node.address())
+    }
+
+    /// The same for clients that subscribe, whose ways can be cut.
+    fn fronts_from(&self, index: usize) -> Vec<String> {
+        self.rotated(index, |member| member.front.address().to_string())
+    }
+
+    fn rotated(&self, index: usize, address: impl Fn(&Member) -> String) -> Vec<String> {
+        let mut addresses: Vec<String> = self.nodes.iter().map(address).collect();
         let count = addresses.len();
         addresses.rotate_left(index % count);
         addresses
@@ -219,6 +230,8 @@ impl Stage {
             Step::Freeze(name) => self.member(name)?.link.set(State::Frozen),
             Step::Slow { node, by } => self.member(node)?.link.set(State::Slow(*by)),
             Step::Heal(name) => self.member(name)?.link.set(State::Whole),
+            Step::CutClients(name) => self.member(name)?.front.set(State::Cut),
+            Step::HealClients(name) => self.member(name)?.front.set(State::Whole),
             Step::Fault(what) => self.log.write(Event::Fault { what: what.clone() }),
             Step::Healed(what) => self.log.write(Event::Healed { what: what.clone() }),
             Step::Published(count) => {

@@ -189,6 +189,10 @@ pub enum Step {
     },
     /// Makes the way between a node and its broker whole again.
     Heal(String),
+    /// Resets all connections of clients to a node, and new ones until they are let through.
+    CutClients(String),
+    /// Lets clients through to a node again.
+    HealClients(String),
     /// A fault begins.
     Fault(String),
     /// What was broken is whole again: from here on the bars count.
