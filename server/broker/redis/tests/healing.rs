@@ -201,8 +201,9 @@ async fn the_primary_sentinels_choose_is_followed() {
     })
     .await;
     let second = watched.healed().await;
-    assert_eq!(first.epoch, second.epoch, "the replica knew the stream");
-    assert!(second.offset > first.offset);
+    // The replica knew the stream. What the old primary took before it heard of its fate is lost, though, and when there
+    // was something, the stream is another one from then on.
+    assert!(second.epoch != first.epoch || second.offset > first.offset, "{first:?}, then {second:?}");
 
     // By death.
     watched.gaps = 0;
