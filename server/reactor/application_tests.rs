@@ -15,14 +15,14 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 
 /// Does what the name of a method or channel says.
-#[derive(Default)]
 struct Application {
     /// Calls that wait until [`Self::release`] or are given up.
     waiting: Arc<AtomicUsize>,
-    release: Arc<Notify>,
+    /// One permit lets one call go on, whether it waits already or not yet.
+    release: Arc<Semaphore>,
 }
 
 /// Counts a call for as long as it lives.
@@ -61,7 +61,7 @@ impl Events for Application {
                 "panic later" => panic!("provoked"),
                 "wait" => {
                     let _counted = Counted::new(&waiting);
-                    release.notified().await;
+                    release.acquire().await.expect("is never closed").forget();
                 }
                 _ => {}
             }
@@ -184,7 +184,8 @@ struct Stage {
 impl Stage {
     fn new(adapt: impl FnOnce(&mut Environment)) -> Self {
         let runtime = runtime();
-        let application = Arc::new(Application::default());
+        let application =
+            Arc::new(Application { waiting: Arc::default(), release: Arc::new(Semaphore::new(0)) });
         let mut environment = rig::environment(Box::new(Feeding));
         environment.application = application.clone();
         adapt(&mut environment);
@@ -219,7 +220,7 @@ fn calls_are_answered_and_only_their_connection_waits() {
     send(&mut slow, r#"{"id":3,"rpc":{"method":"echo","data":2}}"#);
     send(&mut other, r#"{"id":2,"rpc":{"method":"echo","data":3}}"#);
     assert_eq!(answer(&mut other).unwrap(), r#"{"id":2,"rpc":{"data":3}}"#);
-    stage.application.release.notify_one();
+    stage.application.release.add_permits(1);
     let mut replies = String::new();
     while !replies.contains("\"id\":3") {
         replies += &answer(&mut slow).unwrap();
@@ -243,7 +244,7 @@ fn pings_are_answered_while_a_command_waits() {
         assert_eq!(answer(&mut client).unwrap(), "{}");
         send(&mut client, "{}");
     }
-    stage.application.release.notify_one();
+    stage.application.release.add_permits(1);
     let mut replies = String::new();
     while !replies.contains("\"id\":3") {
         replies += &answer(&mut client).expect("the connection lives");
@@ -285,9 +286,9 @@ fn what_came_before_the_peer_closed_is_done() {
     stage.await_waiting(1);
     send(&mut client, r#"{"id":3,"rpc":{"method":"wait","data":2}}"#);
     client.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]).unwrap();
-    stage.application.release.notify_one();
+    stage.application.release.add_permits(1);
     stage.await_waiting(1);
-    stage.application.release.notify_one();
+    stage.application.release.add_permits(1);
     stage.await_waiting(0);
     let mut rest = String::new();
     while let Some(message) = answer(&mut client) {
