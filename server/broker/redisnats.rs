@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// Locks that channels share. One is held from the answer of Redis on its way to the queue of NATS, so that only
-/// publications of one channel (and few strangers) wait for each other.
+/// Locks that channels share. One is held while Redis numbers a publication and until it is in the queue of NATS, so
+/// that publications of one channel, and the few that share its lock, wait for each other and no others do.
 const LANES: usize = 512;
 
 /// A broker over Redis and NATS.
