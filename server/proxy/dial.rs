@@ -1,5 +1,7 @@
 //! Opening connections to applications.
 
+use super::allowance::{Allowance, Room};
+use super::counted::Counted;
 use super::http::user_agent;
 use super::settings::TlsSettings;
 use http::header::USER_AGENT;
@@ -10,8 +12,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tonic::body::Body;
 use tower_service::Service;
@@ -50,37 +53,67 @@ pub(super) fn https(tls: TlsSettings) -> HttpsConnector<HttpConnector> {
 /// One connection of HTTP/2, opened by the first request and again when it is gone. Requests go to it without
 /// another task between, which for small calls would cost as much as the call.
 #[derive(Clone)]
-pub(super) enum Http2 {
+pub(super) struct Http2 {
+    client: Connection,
+    allowance: Allowance,
+    /// How long an answer waits for room.
+    patience: Duration,
+}
+
+#[derive(Clone)]
+enum Connection {
     Plain(Client<HttpConnector, Body>),
     Encrypted(Client<HttpsConnector<HttpConnector>, Body>),
 }
 
+/// An answer whose body has not begun.
+pub(super) struct Answering {
+    answer: ResponseFuture,
+    room: Option<Room>,
+}
+
 impl Http2 {
-    pub fn new(tls: Option<TlsSettings>) -> Self {
+    pub fn new(tls: Option<TlsSettings>, allowance: Allowance, patience: Duration) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.http2_only(true).timer(TokioTimer::new()).pool_timer(TokioTimer::new());
-        let Some(mut tls) = tls else { return Self::Plain(builder.build(tcp())) };
-        let mut config = ClientConfig::clone(&tls.config);
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        tls.config = Arc::new(config);
-        Self::Encrypted(builder.build(https(tls)))
+        let client = match tls {
+            None => Connection::Plain(builder.build(tcp())),
+            Some(mut tls) => {
+                let mut config = ClientConfig::clone(&tls.config);
+                config.alpn_protocols = vec![b"h2".to_vec()];
+                tls.config = Arc::new(config);
+                Connection::Encrypted(builder.build(https(tls)))
+            }
+        };
+        Self { client, allowance, patience }
     }
 }
 
 impl Service<Request<Body>> for Http2 {
-    type Response = Response<Incoming>;
+    type Response = Response<Counted<Incoming>>;
     type Error = Error;
-    type Future = ResponseFuture;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
+    fn call(&mut self, mut request: Request<Body>) -> Answering {
         request.headers_mut().insert(USER_AGENT, user_agent());
-        match self {
-            Self::Plain(client) => client.request(request),
-            Self::Encrypted(client) => client.request(request),
-        }
+        let answer = match &self.client {
+            Connection::Plain(client) => client.request(request),
+            Connection::Encrypted(client) => client.request(request),
+        };
+        Answering { answer, room: Some(self.allowance.room(self.patience)) }
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Counted<Incoming>>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx))?;
+        let room = self.room.take();
+        Poll::Ready(Ok(answer.map(|body| Counted::new(body, room))))
     }
 }
