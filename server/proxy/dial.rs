@@ -41,13 +41,15 @@ pub(super) fn tcp() -> HttpConnector {
     tcp
 }
 
-/// Connections that are encrypted for `https` addresses.
-pub(super) fn https(tls: TlsSettings) -> HttpsConnector<HttpConnector> {
+/// Connections that are encrypted for `https` addresses, which offer these application protocols.
+pub(super) fn https(tls: TlsSettings, protocols: &[&[u8]]) -> HttpsConnector<HttpConnector> {
+    let mut config = ClientConfig::clone(&tls.config);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     let names: Arc<dyn ResolveServerName + Send + Sync> = match tls.server_name {
         Some(name) => Arc::new(FixedServerNameResolver::new(name)),
         None => Arc::new(DefaultServerNameResolver::default()),
     };
-    HttpsConnector::new(tcp(), tls.config, false, names)
+    HttpsConnector::new(tcp(), Arc::new(config), false, names)
 }
 
 /// One connection of HTTP/2, opened by the first request and again when it is gone. Requests go to it without
@@ -78,12 +80,7 @@ impl Http2 {
         builder.http2_only(true).timer(TokioTimer::new()).pool_timer(TokioTimer::new());
         let client = match tls {
             None => Connection::Plain(builder.build(tcp())),
-            Some(mut tls) => {
-                let mut config = ClientConfig::clone(&tls.config);
-                config.alpn_protocols = vec![b"h2".to_vec()];
-                tls.config = Arc::new(config);
-                Connection::Encrypted(builder.build(https(tls)))
-            }
+            Some(tls) => Connection::Encrypted(builder.build(https(tls, &[b"h2"]))),
         };
         Self { client, allowance, patience }
     }
