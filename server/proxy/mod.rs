@@ -9,6 +9,7 @@ mod forward;
 mod gate;
 mod grpc;
 mod http;
+mod http2;
 mod proxies;
 mod redirect;
 mod settings;
