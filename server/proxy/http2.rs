@@ -3,6 +3,8 @@
 //! It is opened by the first call, and again when it is gone. A call goes straight into the connection's buffers, with
 //! no task of its own and none between: for small calls those would cost more than the call.
 
+use super::allowance::Allowance;
+use super::counted::Counted;
 use super::dial;
 use super::http::user_agent;
 use super::settings::TlsSettings;
@@ -61,6 +63,8 @@ pub(super) struct Http2(Arc<Connection>);
 struct Connection {
     connector: Connector,
     origin: Uri,
+    /// What answers take room from, and how long they wait for it.
+    allowed: (Allowance, Duration),
     /// The newest; calls that find it gone open another.
     newest: Mutex<Option<Opening>>,
 }
@@ -72,8 +76,9 @@ enum Connector {
 }
 
 impl Http2 {
-    /// Prepares a connection to the host and port of `origin`, encrypted when its scheme is `https`.
-    pub fn new(origin: Uri, tls: Option<TlsSettings>) -> Self {
+    /// Prepares a connection to the host and port of `origin`, encrypted when its scheme is `https`. Answers wait for
+    /// their room as long as `allowed` says.
+    pub fn new(origin: Uri, tls: Option<TlsSettings>, allowed: (Allowance, Duration)) -> Self {
         let connector = match tls {
             Some(mut tls) if origin.scheme() == Some(&Scheme::HTTPS) => {
                 let mut config = ClientConfig::clone(&tls.config);
@@ -83,7 +88,7 @@ impl Http2 {
             }
             _ => Connector::Plain(dial::tcp()),
         };
-        Self(Arc::new(Connection { connector, origin, newest: Mutex::default() }))
+        Self(Arc::new(Connection { connector, origin, allowed, newest: Mutex::default() }))
     }
 
     /// Waits until a request can be sent. Calls that come while a connection is opened share its fate.
@@ -99,19 +104,21 @@ impl Http2 {
         opening.await
     }
 
-    async fn send(self, request: Request<Body>) -> Result<Response<Answer>, AnyError> {
+    async fn send(self, request: Request<Body>) -> Result<Response<Counted<Answer>>, AnyError> {
         let mut sender = self.sender().await?;
         let (mut head, body) = request.into_parts();
         head.headers.insert(USER_AGENT, user_agent());
         let (response, stream) = sender.send_request(Request::from_parts(head, ()), false)?;
         let sending = write(body, stream)?;
         let (head, stream) = response.await?.into_parts();
-        Ok(Response::from_parts(head, Answer { stream, has_data: true, _sending: sending }))
+        let (allowance, patience) = &self.0.allowed;
+        let answer = Answer { stream, has_data: true, _sending: sending };
+        Ok(Response::from_parts(head, Counted::new(answer, Some(allowance.room(*patience)))))
     }
 }
 
 impl Service<Request<Body>> for Http2 {
-    type Response = Response<Answer>;
+    type Response = Response<Counted<Answer>>;
     type Error = AnyError;
     type Future = BoxFuture<'static, Result<Self::Response, AnyError>>;
 

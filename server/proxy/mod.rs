@@ -3,6 +3,8 @@
 //! Owns the calls to the application's event handlers over HTTP and gRPC. Knows no session and no channel
 //! option: whoever asks has chosen the proxy by its configured name and decides what an answer means.
 
+mod allowance;
+mod counted;
 mod dial;
 mod events;
 mod forward;

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 async fn pair() -> (TcpListener, Http2) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
-    (listener, Http2::new(origin, None))
+    (listener, Http2::new(origin, None, (Allowance::new(), OPENING)))
 }
 
 async fn accept(listener: &TcpListener) -> Served<TcpStream, Bytes> {
@@ -30,7 +30,7 @@ fn request(http2: &Http2, body: Body) -> Request<Body> {
     Request::post(http2.0.origin.clone()).body(body).unwrap()
 }
 
-async fn call(http2: &Http2) -> Result<Response<Answer>, AnyError> {
+async fn call(http2: &Http2) -> Result<Response<Counted<Answer>>, AnyError> {
     http2.clone().call(request(http2, Body::new(Full::from("question")))).await
 }
 
