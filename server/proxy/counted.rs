@@ -118,7 +118,7 @@ impl<B> Counted<B> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for Counted<B> {
+impl<B: Body<Data = Bytes, Error: Into<tonic::codegen::StdError>> + Unpin> Body for Counted<B> {
     type Data = Bytes;
     type Error = tonic::codegen::StdError;
 
@@ -184,7 +184,7 @@ mod tests {
     fn body(
         frames: Vec<Vec<u8>>,
         allowance: &Allowance,
-    ) -> Counted<impl Body<Data = Bytes, Error = hyper::Error> + Unpin> {
+    ) -> Counted<impl Body<Data = Bytes, Error = h2::Error> + Unpin> {
         let frames = stream::iter(frames).map(|data| Ok(Frame::data(Bytes::from(data))));
         Counted::new(StreamBody::new(frames), Some(allowance.room(Duration::from_secs(1))))
     }

@@ -2,8 +2,8 @@
 
 use super::allowance::Allowance;
 use super::counted::is_refused;
-use super::dial::Http2;
 use super::events::Ask;
+use super::http2::Http2;
 use super::settings::{GrpcSettings, ProxySettings, ProxySetupError};
 use bytes::Bytes;
 use futures_util::stream;
@@ -53,7 +53,8 @@ impl GrpcBackend {
         let scheme = if grpc.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
         let origin = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
         let origin = origin.map_err(|error| settings.unusable("endpoint", &settings.endpoint, error))?;
-        let connection = Http2::new(grpc.tls.clone(), allowance.clone(), settings.timeout / 2);
+        let allowed = (allowance.clone(), settings.timeout / 2);
+        let connection = Http2::new(origin.clone(), grpc.tls.clone(), allowed);
         let credentials = match &grpc.credentials {
             None => None,
             Some((name, value)) => {
@@ -115,7 +116,7 @@ impl GrpcBackend {
         if self.compression {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
-        client.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
+        client.ready().await.map_err(Status::from_error)?;
         Ok(client)
     }
 

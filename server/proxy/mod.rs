@@ -11,6 +11,7 @@ mod forward;
 mod gate;
 mod grpc;
 mod http;
+mod http2;
 mod lanes;
 mod proxies;
 mod redirect;
