@@ -1,5 +1,6 @@
 //! The contract, kept on every kind of Redis.
 
+mod failover;
 mod healing;
 
 use super::*;

@@ -17,14 +17,15 @@ mod mixed;
 mod node;
 mod pipeline;
 mod publisher;
+mod queue;
 mod run;
 mod scenario;
+mod slots;
 mod subscriber;
 mod verdict;
 
 /// Real servers, as tests of rooms use them.
 #[path = "../../testing/redis.rs"]
-#[expect(dead_code, reason = "a room needs what another does not")]
 mod redis;
 
 #[path = "../../testing/nats.rs"]

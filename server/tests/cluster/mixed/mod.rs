@@ -50,12 +50,13 @@ macro_rules! checks {
     };
 }
 
-const KINDS: [(&str, BrokerKind); 5] = [
+const KINDS: [(&str, BrokerKind); 6] = [
     ("redis", BrokerKind::Redis),
     ("redis_shards", BrokerKind::RedisShards),
     ("redis_lists", BrokerKind::RedisLists),
     ("redis_cluster", BrokerKind::RedisCluster),
     ("nats", BrokerKind::Nats),
+    ("redisnats", BrokerKind::RedisNats),
 ];
 
 /// All checks over all brokers.
