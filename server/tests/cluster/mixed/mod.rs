@@ -91,6 +91,10 @@ pub fn trials() -> Vec<Trial> {
                 // There is no history to make deltas from, or to remove.
                 continue;
             }
+            if kind == BrokerKind::RedisNats && name == "deltas" {
+                // Messages over NATS do not hold the publication before.
+                continue;
+            }
             trials.push(trial(format!("pair::{broker}::{name}"), Some(shared.clone()), check));
             trials.push(trial(format!("mixed::{broker}::{name}"), mixed.clone(), check));
         }
