@@ -51,6 +51,19 @@ impl Board {
         self.state().positions.len()
     }
 
+    /// Where the subscriptions of some channels are.
+    pub fn positions(&self, channels: &[String]) -> HashMap<(u32, String), Position> {
+        let state = self.state();
+        let some = state.positions.iter().filter(|((_, channel), _)| channels.contains(channel));
+        some.map(|(key, position)| (key.clone(), position.clone())).collect()
+    }
+
+    /// Whether a subscription knows its position in a stream.
+    pub fn is_placed(&self, who: u32, channel: &str) -> bool {
+        let state = self.state();
+        state.positions.get(&(who, channel.to_owned())).is_some_and(|position| !position.epoch.is_empty())
+    }
+
     /// Subscriptions that have not reached the last acknowledged message of their channel.
     pub fn behind(&self) -> Vec<(u32, String)> {
         let state = self.state();

@@ -73,7 +73,7 @@ pub struct Publisher {
 
 impl Publisher {
     /// Publishes until `stop`, and then until the last message is acknowledged.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(self, mut stop: watch::Receiver<bool>, mut hush: watch::Receiver<bool>) {
         let mut ticks = interval(Duration::from_secs(1) / self.rate);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut addresses = self.addresses.iter().cycle();
@@ -83,6 +83,8 @@ impl Publisher {
                 _ = stop.wait_for(|stop| *stop) => return,
                 _ = ticks.tick() => {}
             }
+            // Whoever hushed publishers lets them speak before they are stopped.
+            let _ = hush.wait_for(|hush| !*hush).await;
             self.message(number, channel, &mut addresses, &mut address).await;
         }
     }

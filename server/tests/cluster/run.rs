@@ -1,10 +1,11 @@
 //! Runs a scenario: brings up the cluster and its load, does what the timeline says, and gives the log to the checker.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use regex::Regex;
 use serde_json::{Value, json};
@@ -12,8 +13,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::timeout;
 
-use crate::board::Board;
-use crate::broker::{Broker, Watched};
+use crate::board::{Board, Position};
+use crate::broker::{Broker, Failing, Watched};
 use crate::checker;
 use crate::link::{Link, State};
 use crate::log::{Event, Log};
@@ -21,6 +22,7 @@ use crate::node::{Node, OTHER, other_binary, own_binary};
 use crate::pipeline::Pipeline;
 use crate::publisher::{API_KEY, Api, Publisher};
 use crate::scenario::{Load, Publishing, Scenario, Step, merged};
+use crate::slots::Slotted;
 use crate::subscriber::Subscriber;
 use crate::verdict::Verdict;
 
@@ -66,6 +68,10 @@ struct Stage {
     board: Arc<Board>,
     channels: Vec<String>,
     subscribers: usize,
+    /// Whether publishers are to say nothing.
+    hush: watch::Sender<bool>,
+    /// Where subscriptions were whose streams a primary took with it.
+    forgotten: Mutex<HashMap<(u32, String), Position>>,
 }
 
 /// A node, its way to the broker, and the way of clients to it.
@@ -95,8 +101,9 @@ impl Stage {
         }
         let channels = (0..scenario.load.channels).map(|index| format!("flow:{index}")).collect();
         let subscribers = scenario.load.subscribers;
-        let stage =
-            Self { broker, nodes, api: Api::new(), log, board: Arc::default(), channels, subscribers };
+        let (hush, forgotten) = (watch::Sender::new(false), Mutex::default());
+        let (api, board) = (Api::new(), Arc::default());
+        let stage = Self { broker, nodes, api, log, board, channels, subscribers, hush, forgotten };
         for member in &stage.nodes {
             stage.ready(&member.node, 200).await?;
         }
@@ -159,7 +166,7 @@ impl Stage {
             Publishing::Backends | Publishing::Racing => {
                 let racing = load.publishing == Publishing::Racing;
                 let name = if racing { "all".to_owned() } else { format!("p{index}") };
-                tasks.spawn(self.publisher(name, addresses, load).run(stopped));
+                tasks.spawn(self.publisher(name, addresses, load).run(stopped, self.hush.subscribe()));
             }
             Publishing::Pipelined | Publishing::PipelinedOverAll => {
                 if load.publishing == Publishing::Pipelined {
@@ -213,11 +220,33 @@ impl Stage {
             Step::Start(target) if target == "broker" => block_in_place(|| self.broker.restart()),
             Step::Pause(target) if target == "broker" => block_in_place(|| self.broker.pause()),
             Step::Resume(target) if target == "broker" => block_in_place(|| self.broker.resume()),
-            Step::KillPrimary => block_in_place(|| self.broker.watched().map(Watched::kill_primary))?,
+            Step::KillPrimary => block_in_place(|| self.broker.failing().map(Failing::kill_primary))?,
             Step::KillSentinel => block_in_place(|| self.broker.watched().map(Watched::kill_sentinel))?,
-            Step::Failover => block_in_place(|| self.broker.watched().map(Watched::order_failover))?,
-            Step::Elected => block_in_place(|| self.broker.watched().map(Watched::elected))?,
-            Step::StartFormer => block_in_place(|| self.broker.watched().map(Watched::start_former))?,
+            Step::Failover => block_in_place(|| self.broker.failing().map(|of| of.order_failover(false)))?,
+            Step::FailoverForced => {
+                block_in_place(|| self.broker.failing().map(|of| of.order_failover(true)))?
+            }
+            Step::Elected => block_in_place(|| self.broker.failing().map(Failing::elected))?,
+            Step::StartFormer => block_in_place(|| self.broker.failing().map(Failing::start_former))?,
+            Step::HoldReplicaBack => {
+                block_in_place(|| self.broker.slotted().map(Slotted::hold_replica_back))?
+            }
+            Step::KillForgotten => self.kill_forgotten()?,
+            Step::BeginToMove => block_in_place(|| self.broker.slotted().map(Slotted::begin_to_move))?,
+            Step::FinishMoving => block_in_place(|| self.broker.slotted().map(Slotted::finish_moving))?,
+            Step::Save => {
+                self.remember(&self.channels);
+                block_in_place(|| self.broker.save());
+            }
+            Step::KillNats => self.broker.nats()?.kill().await,
+            Step::StartNats => self.broker.nats()?.restart().await,
+            Step::Hush => {
+                self.hush.send_replace(true);
+            }
+            Step::Speak => {
+                self.hush.send_replace(false);
+            }
+            Step::Told(limit) => self.told(*limit).await?,
             Step::DetachReplica => block_in_place(|| self.broker.watched().map(Watched::detach_replica))?,
             Step::Kill(name) => block_in_place(|| self.member(name).map(|member| member.node.kill()))?,
             Step::Start(name) => block_in_place(|| self.member(name)?.node.start())?,
@@ -239,6 +268,10 @@ impl Stage {
                 self.until("publications", || self.board.count() >= target).await?;
             }
             Step::Delivered => self.until("deliveries", || self.board.behind().is_empty()).await?,
+            Step::Recovered => {
+                let placed = |(who, channel): &(u32, String)| self.board.is_placed(*who, channel);
+                self.until("deliveries", || !self.board.behind().iter().any(placed)).await?;
+            }
             Step::Ready(name) => self.ready(&self.member(name)?.node, 200).await?,
             Step::Blind(name) => self.ready(&self.member(name)?.node, 503).await?,
             Step::Present => self.present().await?,
@@ -250,6 +283,37 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    fn kill_forgotten(&self) -> Result<(), String> {
+        let slotted = self.broker.slotted()?;
+        let concerned = block_in_place(|| slotted.kill_forgotten(&self.channels));
+        self.remember(&concerned);
+        Ok(())
+    }
+
+    /// Remembers in which streams subscriptions of some channels are.
+    fn remember(&self, channels: &[String]) {
+        let positions = self.board.positions(channels);
+        *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner) = positions;
+    }
+
+    /// Waits until no subscription is in a stream it was remembered in.
+    async fn told(&self, limit: Duration) -> Result<(), String> {
+        let mut forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if forgotten.is_empty() {
+            return Err("no stream is lost".to_owned());
+        }
+        // Whoever has no position cannot be told anything.
+        forgotten.retain(|_, position| !position.epoch.is_empty());
+        let told = || {
+            let now = self.board.positions(&self.channels);
+            forgotten.iter().all(|(key, before)| now.get(key).is_some_and(|now| now.epoch != before.epoch))
+        };
+        let begun = Instant::now();
+        self.until("news of the loss", told).await?;
+        let took = begun.elapsed();
+        if crate::scenario::nightly() && took > limit { Err(format!("told after {took:?}")) } else { Ok(()) }
     }
 
     fn become_program(&self, name: &str, binary: PathBuf) -> Result<(), String> {
