@@ -120,8 +120,11 @@ impl ConnectionEndpoints for Endpoints {
 }
 
 impl Endpoints {
-    /// The answer to a peer that comes when there are enough.
+    /// The answer to a peer that comes when there are enough, or too late.
     pub(super) fn refuse(&self) -> Option<Response<Body>> {
+        if self.node.is_leaving() {
+            return Some(status(StatusCode::SERVICE_UNAVAILABLE));
+        }
         let now = Instant::now();
         let limit = self.gate.admit(self.reactor.authenticated_connections(), now).err()?;
         ConnectionLimitReached { limit, now }.emit(&self.metrics);

@@ -123,7 +123,9 @@ impl Endpoints {
     /// Why a call is not taken: there are enough connections, or a page calls that may not.
     fn refuse_call(&self, headers: &HeaderMap) -> Option<Status> {
         if self.refuse().is_some() {
-            return Some(Status::unavailable("connection limit reached"));
+            let leaving = self.node.is_leaving();
+            let reason = if leaving { "the node is shutting down" } else { "connection limit reached" };
+            return Some(Status::unavailable(reason));
         }
         let origin = headers.get(ORIGIN);
         // An origin that is no text is some page's, and none that was allowed.

@@ -1,6 +1,7 @@
 //! What is asked of one Redis about its channels.
 
 use super::keys::Keys;
+use super::tails::Tails;
 use super::wire::{read_positioned, read_publication, write_presence, write_publication};
 use super::witness::{Seen, Witness};
 use super::{RedisBrokerSettings, Scripts};
@@ -27,6 +28,7 @@ pub(super) struct Channels {
     /// One for each partition; none when publications come another way.
     pub(super) listening: Vec<Monitored>,
     pub(super) witness: Arc<Witness>,
+    pub(super) tails: Arc<Tails>,
     /// Connection of the last publication, as the shard counts them.
     pub(super) life: AtomicU64,
 }
@@ -156,6 +158,7 @@ impl Channels {
     }
 
     pub(super) fn unsubscribe(&self, channel: &str) {
+        self.tails.forget(channel);
         if let Some(listening) = self.listening.get(self.keys.partition(channel)) {
             listening.subscriber().unsubscribe(&self.keys.channel(channel));
         }

@@ -9,6 +9,7 @@ mod flights;
 mod inlet;
 mod keys;
 mod recheck;
+mod tails;
 #[cfg(test)]
 pub(super) mod tests;
 mod wire;
@@ -16,7 +17,7 @@ mod witness;
 
 use super::{
     Broker, BrokerError, ClientInfo, HistoryFilter, HistoryPage, MaybeReady, PublishOptions, PublishOutcome,
-    Receiver,
+    Receiver, StreamPosition,
 };
 use crate::seams::{Clock, UnixMillis};
 use crate::stores::redis::{Listener, Monitored, RedisError, Script, Shard, Subscription, shard_of, slot_of};
@@ -29,6 +30,7 @@ use recheck::Recheck;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use tails::Tails;
 use witness::Witness;
 
 /// How channels are kept in Redis.
@@ -148,7 +150,8 @@ fn channels(
     };
     let keys = Keys::new(&settings.prefix, layout);
     let witness = Arc::<Witness>::default();
-    let mouth = Mouth { inlet: inlet.clone(), witness: witness.clone() };
+    let tails = Arc::<Tails>::default();
+    let mouth = Mouth { inlet: inlet.clone(), witness: witness.clone(), tails: tails.clone() };
     let mouth: Arc<dyn Listener> = Arc::new(mouth);
     let listeners = if settings.skip_pub_sub { 0 } else { settings.partitions.max(1) };
     let listening = (0..listeners)
@@ -160,7 +163,26 @@ fn channels(
         })
         .collect();
     let (settings, scripts) = (settings.clone(), scripts.clone());
-    Channels { shard, keys, settings, scripts, listening, witness, life: AtomicU64::new(0) }
+    // Nothing was lost with the connection that stands.
+    let life = AtomicU64::new(shard.life());
+    Channels { shard, keys, settings, scripts, listening, witness, tails, life }
+}
+
+/// Reads history; equal reads at the same time become one.
+async fn shared(
+    reads: &Arc<Flights<ReadKey, Result<HistoryPage, RedisError>>>,
+    channels: Arc<Channels>,
+    channel: Arc<str>,
+    filter: HistoryFilter,
+    meta_ttl: Duration,
+) -> Result<HistoryPage, RedisError> {
+    let offset = filter.since.as_ref().map(|since| since.offset);
+    let key = (channel.clone(), filter.limit, offset, filter.reverse, meta_ttl);
+    let read = move || {
+        let (channels, channel, filter) = (channels.clone(), channel.clone(), filter.clone());
+        async move { channels.history(&channel, &filter, meta_ttl).await }
+    };
+    reads.read(key, read).await
 }
 
 fn unavailable(error: RedisError) -> BrokerError {
@@ -218,13 +240,7 @@ impl Broker for RedisBroker {
         }
         let (channels, channel, reads) = (self.of(channel), channel.clone(), self.reads.clone());
         MaybeReady::later(async move {
-            let offset = since.as_ref().map(|since| since.offset);
-            let key = (channel.clone(), filter.limit, offset, filter.reverse, meta_ttl);
-            let read = move || {
-                let (channels, channel, filter) = (channels.clone(), channel.clone(), filter.clone());
-                async move { channels.history(&channel, &filter, meta_ttl).await }
-            };
-            let page = reads.read(key, read).await.map_err(unavailable)?;
+            let page = shared(&reads, channels, channel, filter, meta_ttl).await.map_err(unavailable)?;
             match since {
                 Some(since) if !since.epoch.is_none() && since.epoch != page.position.epoch => {
                     Err(BrokerError::Unrecoverable { wanted: since.epoch.as_str().to_owned() })
@@ -234,9 +250,40 @@ impl Broker for RedisBroker {
         })
     }
 
+    /// Many clients that come back at once ask for the same.
+    fn missed(
+        &self,
+        channel: &Arc<str>,
+        since: u64,
+        limit: Option<u64>,
+        meta_ttl: Duration,
+    ) -> MaybeReady<Result<HistoryPage, BrokerError>> {
+        let (channels, channel, reads) = (self.of(channel), channel.clone(), self.reads.clone());
+        MaybeReady::later(async move {
+            let filter = |offset, limit| {
+                let position = StreamPosition { offset, ..Default::default() };
+                HistoryFilter { limit, since: Some(position), reverse: false }
+            };
+            let aside = shared(&reads, channels.clone(), channel.clone(), filter(since, limit), meta_ttl);
+            if channels.listening.is_empty() {
+                // What arrives comes another way.
+                return aside.await.map_err(unavailable);
+            }
+            let read = |since, limit| {
+                let (filter, channels, channel) = (filter(since, limit), &channels, &channel);
+                async move { channels.history(channel, &filter, meta_ttl).await }
+            };
+            channels.tails.after(&channel, since, limit, read, aside).await.map_err(unavailable)
+        })
+    }
+
     fn remove_history(&self, channel: &Arc<str>) -> MaybeReady<Result<(), BrokerError>> {
         let (channels, channel) = (self.of(channel), channel.clone());
-        MaybeReady::later(async move { channels.remove_history(&channel).await.map_err(unavailable) })
+        MaybeReady::later(async move {
+            let removed = channels.remove_history(&channel).await.map_err(unavailable);
+            channels.tails.forget(&channel);
+            removed
+        })
     }
 
     fn trouble(&self) -> Option<String> {

@@ -24,13 +24,15 @@ pub fn trials() -> Vec<Trial> {
     };
     let bars = || Bars { honest_gaps: HonestGaps::Allowed, ..Bars::default() };
     trial(
-        "told_of_nothing", Bar::HonestGaps,
+        "told_of_nothing",
+        Bar::HonestGaps,
         Bars::default(),
         vec![(0, subscribed(1, false)), (1, subscribed(1, false))],
         vec![(0, subscribed(1, false)), (1, subscribed(1, true))],
     );
     trial(
-        "not_all_are_told", Bar::HonestGaps,
+        "not_all_are_told",
+        Bar::HonestGaps,
         Bars { honest_gaps: HonestGaps::Everyone, ..Bars::default() },
         vec![(0, subscribed(1, true))],
         vec![(0, subscribed(1, false))],
@@ -40,27 +42,76 @@ pub fn trials() -> Vec<Trial> {
     let failed = |after| {
         vec![(0, fault()), (after, Event::Failed { node: a(), after: after * 1000, why: "-".into() })]
     };
-    trial("slow_publish_error", Bar::PublishError, Bars { publish_error: seconds(1), ..bars() }, failed(1000), failed(1001));
+    trial(
+        "slow_publish_error",
+        Bar::PublishError,
+        Bars { publish_error: seconds(1), ..bars() },
+        failed(1000),
+        failed(1001),
+    );
     let at_a_dead_node = [vec![(0, Event::Gone { node: a() })], failed(2)].concat();
-    trial("failed_publish", Bar::FailedPublishes, Bars { failed_publishes: count, ..bars() }, at_a_dead_node, failed(2));
+    trial(
+        "failed_publish",
+        Bar::FailedPublishes,
+        Bars { failed_publishes: count, ..bars() },
+        at_a_dead_node,
+        failed(2),
+    );
     let published = |last| vec![(0, fault()), (0, sent("a")), (last, acked("a"))];
-    trial("slow_publish", Bar::PublishP99, Bars { publish_p99: seconds(1), ..bars() }, published(1000), published(1001));
+    trial(
+        "slow_publish",
+        Bar::PublishP99,
+        Bars { publish_p99: seconds(1), ..bars() },
+        published(1000),
+        published(1001),
+    );
     let refused = || vec![(1, Event::Unconnected { who: 1, node: a() })];
     let at_a_dead_node = [vec![(0, Event::Gone { node: a() })], refused()].concat();
-    trial("refused_connect", Bar::RefusedConnects, Bars { refused_connects: count, ..bars() }, at_a_dead_node, refused());
-    trial("disconnect", Bar::Disconnects, Bars { disconnects: count, ..bars() }, vec![connected(0, 1)], vec![closed(1, 1)]);
-    let pings =
-        |later: Micros| vec![connected(0, 1), (10, Event::Ping { who: 1 }), (10 + later, Event::Ping { who: 1 })];
+    trial(
+        "refused_connect",
+        Bar::RefusedConnects,
+        Bars { refused_connects: count, ..bars() },
+        at_a_dead_node,
+        refused(),
+    );
+    trial(
+        "disconnect",
+        Bar::Disconnects,
+        Bars { disconnects: count, ..bars() },
+        vec![connected(0, 1)],
+        vec![closed(1, 1)],
+    );
+    let pings = |later: Micros| {
+        vec![connected(0, 1), (10, Event::Ping { who: 1 }), (10 + later, Event::Ping { who: 1 })]
+    };
     trial("no_ping", Bar::PingGap, Bars { ping_gap: seconds(1), ..bars() }, pings(1000), pings(1001));
     let returned = |later: Micros| vec![connected(0, 1), closed(1, 1), (1 + later, subscribed(1, false))];
-    trial("late_subscription", Bar::Resubscribed, Bars { resubscribed: seconds(1), ..bars() }, returned(1000), returned(1001));
+    trial(
+        "late_subscription",
+        Bar::Resubscribed,
+        Bars { resubscribed: seconds(1), ..bars() },
+        returned(1000),
+        returned(1001),
+    );
     let haunted = |later| vec![(0, Event::Gone { node: a() }), (later, Event::Present)];
     trial("ghosts", Bar::Ghosts, Bars { ghosts: seconds(1), ..bars() }, haunted(1000), haunted(1001));
     let drain = |every| drained(every, 3000);
-    trial("drained_too_slowly", Bar::DrainRate, Bars { drain_rate: Some(100.0), ..bars() }, drain(10), drain(12));
+    trial(
+        "drained_too_slowly",
+        Bar::DrainRate,
+        Bars { drain_rate: Some(100.0), ..bars() },
+        drain(10),
+        drain(12),
+    );
     trial("storm", Bar::StormPeak, Bars { drain_rate: Some(100.0), ..bars() }, drain(10), drain(8));
     let reads = |count| vec![(0, Event::Reads { count })];
-    trial("history_reads", Bar::HistoryReads, Bars { history_reads: Some(2), ..bars() }, reads(24), reads(25));
+    trial(
+        "history_reads",
+        Bar::HistoryReads,
+        Bars { history_reads: Some(2), ..bars() },
+        reads(24),
+        reads(25),
+    );
     let grown = |rss| vec![(0, memory(100)), (1, fault()), (2, memory(rss))];
     let growth = |bar| Bars { rss: Some(bar), ..bars() };
     trial("memory_growth", Bar::Rss, growth(MemoryBar::GrowthMib(32)), grown(132), grown(133));
