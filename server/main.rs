@@ -64,8 +64,12 @@ fn try_out(port: u16) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The runtime that waits for whatever shards and request threads do not have at hand. Those have a thread for every core
+/// already, so it gets half as many: each more would hand small pieces of work around.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("runtime").build()
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(cores.div_ceil(2)).enable_all().thread_name("runtime").build()
 }
 
 fn start_logging(config: &Config) -> Result<LogGuard, Failure> {

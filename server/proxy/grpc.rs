@@ -1,7 +1,9 @@
 //! Asking over gRPC: calls of `centrifugal.centrifugo.proxy.CentrifugoProxy`.
 
-use super::dial::Http2;
+use super::allowance::Allowance;
+use super::counted::is_refused;
 use super::events::Ask;
+use super::http2::Http2;
 use super::settings::{GrpcSettings, ProxySettings, ProxySetupError};
 use bytes::Bytes;
 use futures_util::stream;
@@ -41,13 +43,18 @@ pub(super) struct Opened {
 
 impl GrpcBackend {
     /// Prepares calls; nothing is connected yet.
-    pub fn new(settings: &ProxySettings, grpc: &GrpcSettings) -> Result<Self, ProxySetupError> {
+    pub fn new(
+        settings: &ProxySettings,
+        grpc: &GrpcSettings,
+        allowance: &Allowance,
+    ) -> Result<Self, ProxySetupError> {
         let unusable = |reason: String| settings.unusable("endpoint", &settings.endpoint, reason);
         let authority = authority(&settings.endpoint).map_err(unusable)?;
         let scheme = if grpc.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
         let origin = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
         let origin = origin.map_err(|error| settings.unusable("endpoint", &settings.endpoint, error))?;
-        let connection = Http2::new(grpc.tls.clone());
+        let allowed = (allowance.clone(), settings.timeout / 2);
+        let connection = Http2::new(origin.clone(), grpc.tls.clone(), allowed);
         let credentials = match &grpc.credentials {
             None => None,
             Some((name, value)) => {
@@ -109,7 +116,7 @@ impl GrpcBackend {
         if self.compression {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
-        client.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
+        client.ready().await.map_err(Status::from_error)?;
         Ok(client)
     }
 
@@ -127,7 +134,8 @@ impl GrpcBackend {
 const UNIDIRECTIONAL: &str = "/centrifugal.centrifugo.proxy.CentrifugoProxy/SubscribeUnidirectional";
 const BIDIRECTIONAL: &str = "/centrifugal.centrifugo.proxy.CentrifugoProxy/SubscribeBidirectional";
 
-/// Whether a status is a sign of life: the application says that it does not want this call.
+/// Whether a status is a sign of life: the application says that it does not want this call, or it is us who do not
+/// read what it says.
 pub(super) fn answered(status: &Status) -> bool {
     use Code::*;
     matches!(
@@ -140,7 +148,7 @@ pub(super) fn answered(status: &Status) -> bool {
             | Aborted
             | Unimplemented
             | Unauthenticated
-    )
+    ) || is_refused(status)
 }
 
 /// Names that gRPC itself uses.

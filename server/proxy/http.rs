@@ -1,16 +1,17 @@
 //! Asking over HTTP: a request whose body is the question in JSON.
 
+use super::allowance::{Crowded, Room};
 use super::redirect::{self, Hop};
 use super::settings::{ProxySetupError, TlsSettings};
 use super::{ProxySettings, dial};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flate2::read::GzDecoder;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -26,6 +27,12 @@ pub(super) const MAX_ANSWER_BYTES: usize = 16 << 20;
 /// Connections kept for the next call.
 const IDLE_CONNECTIONS: usize = 255;
 
+/// Bytes of an answer, or of its head, that a connection reads ahead.
+const READ_AHEAD: usize = 64 << 10;
+
+/// Bytes of a compressed answer that are unpacked at a time.
+const UNPACKED: u64 = 64 << 10;
+
 /// How long they are kept.
 const IDLE_TIME: Duration = Duration::from_secs(90);
 
@@ -40,9 +47,13 @@ pub(super) enum HttpCallError {
     #[error("request failed")]
     Request(#[source] hyper_util::client::legacy::Error),
     #[error("answer was cut off")]
-    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Body(#[source] hyper::Error),
+    #[error("answer cannot be unpacked")]
+    Packed(#[source] io::Error),
     #[error("answer is larger than {MAX_ANSWER_BYTES} bytes")]
     TooLarge,
+    #[error("answer was not read")]
+    Crowded(#[from] Crowded),
     #[error("more than {REDIRECTS} redirects")]
     TooManyRedirects,
     #[error("redirect to an address that cannot be used")]
@@ -69,17 +80,20 @@ impl HttpBackend {
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .pool_idle_timeout(IDLE_TIME)
             .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(READ_AHEAD)
             .build(dial::https(tls));
         Ok(Self { client, endpoint, authorization })
     }
 
     /// Sends a body, returns the body of the answer. A request that is `repeatable` is sent again when its
-    /// connection ended without an answer, as those that waited for a while often do.
+    /// connection ended without an answer, as those that waited for a while often do. The answer takes room for as
+    /// long as the caller holds it.
     pub async fn post(
         &self,
         entries: HeaderMap,
         body: Bytes,
         repeatable: bool,
+        room: &mut Room,
     ) -> Result<Bytes, HttpCallError> {
         let mut hop = Hop { method: Method::POST, url: self.endpoint.clone(), headers: entries, body };
         hop.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -96,8 +110,8 @@ impl HttpBackend {
             if status == StatusCode::OK {
                 let packed =
                     response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
-                let answer = read(response.into_body()).await?;
-                return if packed { unpacked(&answer) } else { Ok(answer) };
+                let answer = read(response.into_body(), room).await?;
+                return if packed { unpacked(&answer, room).await } else { Ok(answer) };
             }
             match redirect::next(hop, status, response.headers()) {
                 redirect::Next::Stay => return Err(HttpCallError::Status(status)),
@@ -131,9 +145,14 @@ impl HttpCallError {
         })
     }
 
-    /// Whether the application showed signs of life: it said that it does not want this request.
+    /// Whether the application showed signs of life: it said that it does not want this request, or it is us who
+    /// do not read what it says.
     pub fn answered(&self) -> bool {
-        matches!(self, Self::Status(status) if !status.is_server_error())
+        match self {
+            Self::Status(status) => !status.is_server_error(),
+            Self::Crowded(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -141,23 +160,40 @@ pub(super) fn user_agent() -> HeaderValue {
     HeaderValue::from_static(concat!("gyre/", env!("CARGO_PKG_VERSION")))
 }
 
-async fn read(body: Incoming) -> Result<Bytes, HttpCallError> {
-    let collected = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
-    collected.map(|body| body.to_bytes()).map_err(|error| match error.is::<LengthLimitError>() {
-        true => HttpCallError::TooLarge,
-        false => HttpCallError::Body(error),
-    })
+async fn read(mut body: Incoming, room: &mut Room) -> Result<Bytes, HttpCallError> {
+    let told = body.size_hint().exact().map(|told| usize::try_from(told).unwrap_or(usize::MAX));
+    make_room(told.unwrap_or_default(), room).await?;
+    let mut answer = BytesMut::with_capacity(told.unwrap_or_default());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(HttpCallError::Body)?;
+        let Some(data) = frame.data_ref() else { continue };
+        make_room(answer.len() + data.len(), room).await?;
+        answer.extend_from_slice(data);
+    }
+    Ok(answer.freeze())
 }
 
 /// Answers are not asked for in compressed form; some servers compress all the same.
-fn unpacked(answer: &[u8]) -> Result<Bytes, HttpCallError> {
-    let mut unpacked = Vec::new();
-    let limit = MAX_ANSWER_BYTES as u64 + 1;
-    GzDecoder::new(answer)
-        .take(limit)
-        .read_to_end(&mut unpacked)
-        .map_err(|error| HttpCallError::Body(error.into()))?;
-    if unpacked.len() > MAX_ANSWER_BYTES { Err(HttpCallError::TooLarge) } else { Ok(unpacked.into()) }
+async fn unpacked(answer: &[u8], room: &mut Room) -> Result<Bytes, HttpCallError> {
+    let (mut packed, mut unpacked) = (GzDecoder::new(answer), Vec::new());
+    loop {
+        let read = packed.by_ref().take(UNPACKED).read_to_end(&mut unpacked);
+        if read.map_err(HttpCallError::Packed)? == 0 {
+            return Ok(unpacked.into());
+        }
+        if unpacked.len() > MAX_ANSWER_BYTES {
+            return Err(HttpCallError::TooLarge);
+        }
+        room.fit(answer.len() + unpacked.len()).await?;
+    }
+}
+
+/// Makes room for an answer of this many bytes.
+async fn make_room(bytes: usize, room: &mut Room) -> Result<(), HttpCallError> {
+    if bytes > MAX_ANSWER_BYTES {
+        return Err(HttpCallError::TooLarge);
+    }
+    Ok(room.fit(bytes).await?)
 }
 
 fn uri(url: &Url) -> Option<Uri> {
@@ -180,6 +216,7 @@ fn credentials(endpoint: &Url) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::allowance::Allowance;
     use super::*;
     use std::io::Write;
 
@@ -189,13 +226,16 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    #[test]
-    fn compressed_answers_are_bounded_by_what_is_in_them() {
-        assert_eq!(unpacked(&packed(b"{}")).unwrap(), "{}");
+    #[tokio::test]
+    async fn compressed_answers_are_bounded_by_what_is_in_them() {
+        let mut room = Allowance::new().room(Duration::ZERO);
+        assert_eq!(unpacked(&packed(b"{}"), &mut room).await.unwrap(), "{}");
+        let largest = packed(&vec![b' '; MAX_ANSWER_BYTES]);
+        assert_eq!(unpacked(&largest, &mut room).await.unwrap().len(), MAX_ANSWER_BYTES);
         let bomb = packed(&vec![b' '; MAX_ANSWER_BYTES + 1]);
         assert!(bomb.len() < MAX_ANSWER_BYTES / 100);
-        assert!(matches!(unpacked(&bomb), Err(HttpCallError::TooLarge)));
-        assert!(matches!(unpacked(b"{}"), Err(HttpCallError::Body(_))));
+        assert!(matches!(unpacked(&bomb, &mut room).await, Err(HttpCallError::TooLarge)));
+        assert!(matches!(unpacked(b"{}", &mut room).await, Err(HttpCallError::Packed(_))));
     }
 
     #[test]

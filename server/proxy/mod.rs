@@ -3,12 +3,15 @@
 //! Owns the calls to the application's event handlers over HTTP and gRPC. Knows no session and no channel
 //! option: whoever asks has chosen the proxy by its configured name and decides what an answer means.
 
+mod allowance;
+mod counted;
 mod dial;
 mod events;
 mod forward;
 mod gate;
 mod grpc;
 mod http;
+mod http2;
 mod proxies;
 mod redirect;
 mod settings;

@@ -1,5 +1,6 @@
 //! All applications that can be asked, by event and name.
 
+use super::allowance::Allowance;
 use super::events::{Ask, Event};
 use super::settings::{ProxySettings, ProxySetupError};
 use super::target::Target;
@@ -31,8 +32,9 @@ impl Proxies {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, ProxySetupError> {
         let mut proxies = Self::default();
+        let allowance = Allowance::new();
         for (event, name, settings) in wanted {
-            let target = Target::new(event, name.clone(), &settings, metrics, clock.clone())?;
+            let target = Target::new(event, name.clone(), &settings, &allowance, metrics, clock.clone())?;
             proxies.0.entry(event).or_default().insert(name, Arc::new(target));
         }
         Ok(proxies)

@@ -1,5 +1,6 @@
 //! One event of one proxy: how its application is asked, and what is made of the answer.
 
+use super::allowance::{Allowance, Room};
 use super::events::{Ask, Event, Form, Refusal, Reply};
 use super::forward::Forwarding;
 use super::gate::{Gate, Turn};
@@ -29,6 +30,7 @@ pub(super) struct Target {
     form: Form,
     timeout: Duration,
     gate: Gate,
+    allowance: Allowance,
     calls: Arc<ProxyCalls>,
     clock: Arc<dyn Clock>,
 }
@@ -50,6 +52,7 @@ impl Target {
         event: Event,
         name: Arc<str>,
         settings: &ProxySettings,
+        allowance: &Allowance,
         metrics: &Metrics,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ProxySetupError> {
@@ -67,7 +70,7 @@ impl Target {
                 ("http", backend, &http.static_headers, "http.static_headers")
             }
             ProtocolSettings::Grpc(grpc) => {
-                let backend = Backend::Grpc(Box::new(GrpcBackend::new(settings, grpc)?));
+                let backend = Backend::Grpc(Box::new(GrpcBackend::new(settings, grpc, allowance)?));
                 ("grpc", backend, &grpc.static_metadata, "grpc.static_metadata")
             }
         };
@@ -83,6 +86,7 @@ impl Target {
             form: Form { binary: settings.binary_encoding, meta: settings.include_connection_meta },
             timeout: settings.timeout,
             gate: Gate::new(clock.clone()),
+            allowance: allowance.clone(),
             calls: metrics.proxy_calls(protocol, event.as_str(), &name),
             name: match &*name {
                 DEFAULT_NAME => settings.section.as_str().into(),
@@ -104,7 +108,8 @@ impl Target {
                     self.calls.errors.increment();
                     return Err(self.failed(error.into()));
                 }
-                self.through_gate(post(http, refusals, entries, body.into(), A::REPEATABLE)).await
+                let room = self.allowance.room(self.timeout / 2);
+                self.through_gate(post(http, refusals, entries, body.into(), A::REPEATABLE, room)).await
             }
             Backend::Grpc(grpc) => {
                 self.through_gate(async { settled(grpc.call(entries, question, self.timeout).await?) }).await
@@ -187,8 +192,9 @@ async fn post<R: Reply>(
     entries: HeaderMap,
     body: Bytes,
     repeatable: bool,
+    mut room: Room,
 ) -> Result<R, Failure> {
-    let error = match http.post(entries, body, repeatable).await {
+    let error = match http.post(entries, body, repeatable, &mut room).await {
         Ok(answer) => return settled(R::decode_json(&answer).map_err(Failure::of)?),
         Err(error) => error,
     };

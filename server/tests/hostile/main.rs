@@ -3,6 +3,7 @@
 //! Tokens and frames that are refused one by one are in `tests/wire/scenarios/attacks.yaml`; here is what
 //! needs many connections, much data, or a look at the process.
 
+mod answers;
 mod bodies;
 mod frames;
 mod http;
