@@ -22,7 +22,6 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use rustls::ClientConfig;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -82,11 +81,8 @@ impl Http2 {
     /// their room as long as `allowed` says.
     pub fn new(origin: Uri, tls: Option<TlsSettings>, allowed: (Allowance, Duration)) -> Self {
         let connector = match tls {
-            Some(mut tls) if origin.scheme() == Some(&Scheme::HTTPS) => {
-                let mut config = ClientConfig::clone(&tls.config);
-                config.alpn_protocols = vec![b"h2".to_vec()];
-                tls.config = Arc::new(config);
-                Connector::Encrypted(dial::https(tls))
+            Some(tls) if origin.scheme() == Some(&Scheme::HTTPS) => {
+                Connector::Encrypted(dial::https(tls, &[b"h2"]))
             }
             _ => Connector::Plain(dial::tcp()),
         };
