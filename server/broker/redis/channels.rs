@@ -3,7 +3,7 @@
 use super::inlet::Inlet;
 use super::keys::Keys;
 use super::wire::{read_positioned, read_publication, write_presence, write_publication};
-use super::witness::{Seen, Witness};
+use super::witness::{Seen, Sighting, Witness};
 use super::{RedisBrokerSettings, Scripts};
 use crate::broker::{
     ClientInfo, Epoch, HistoryFilter, HistoryPage, Publication, PublishOptions, PublishOutcome,
@@ -14,6 +14,7 @@ use crate::stores::redis::{Command, Monitored, RedisError, Shard, Slots, Value, 
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long an idempotency key is remembered when the publisher does not say.
 const DEFAULT_RESULT_TTL: Duration = Duration::from_secs(300);
@@ -80,9 +81,10 @@ impl Channels {
         let redis_channel =
             if self.settings.skip_pub_sub { Bytes::new() } else { self.keys.channel(channel) };
         if keeps_history {
+            let asked = Sighting::Answered(Instant::now());
             let outcome = self.publish_kept(channel, &redis_channel, &body, &options).await?;
             if !outcome.from_cache && !outcome.skipped {
-                self.witness.saw(channel, &publication, &outcome.position);
+                self.witness.saw(channel, &publication, &outcome.position, asked);
             }
             return Ok(outcome);
         }

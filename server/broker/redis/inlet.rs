@@ -1,7 +1,7 @@
 //! From messages of Redis to what the receiver understands.
 
 use super::wire::{Arrival, read_arrival};
-use super::witness::Witness;
+use super::witness::{Sighting, Witness};
 use crate::broker::Receiver;
 use crate::stores::redis::{Listener, Slots};
 use bytes::Bytes;
@@ -51,7 +51,7 @@ impl Listener for Mouth {
         let Some(receiver) = self.inlet.receiver.get() else { return };
         match read_arrival(payload) {
             Ok(Arrival::Publication { publication, position, delta, previous }) => {
-                self.witness.saw(name, &publication, &position);
+                self.witness.saw(name, &publication, &position, Sighting::Heard);
                 receiver.publication(name, Arc::new(publication), position, delta, previous.map(Arc::new));
             }
             Ok(Arrival::Join(info)) => receiver.join(name, Arc::new(info)),

@@ -28,7 +28,7 @@ use keys::{Keys, Layout};
 use recheck::Recheck;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use witness::{Prints, Witness};
+use witness::{Prints, Sighting, Witness};
 
 /// How channels are kept in Redis.
 #[derive(Clone, Debug)]
@@ -126,7 +126,8 @@ impl RedisBroker {
 
     /// Remembers a publication that was heard another way.
     pub(super) fn saw(&self, channel: &Arc<str>, publication: &Publication, position: &StreamPosition) {
-        self.shards[shard_of(channel, self.shards.len())].witness.saw(channel, publication, position);
+        let shard = &self.shards[shard_of(channel, self.shards.len())];
+        shard.witness.saw(channel, publication, position, Sighting::Overheard);
     }
 
     /// Publishes what was taken at `now`.

@@ -2,6 +2,7 @@
 
 mod failover;
 mod healing;
+mod racing;
 
 use super::*;
 use crate::broker::contract_tests::{Abilities, Bench, broker_contract};

@@ -21,9 +21,20 @@ const MOST: usize = 100_000;
 /// Every so long the older half is forgotten: nothing older than this is lost by a lagging replica that is elected.
 const FORGET_AFTER: Duration = Duration::from_secs(30);
 
-/// Newest publications of a channel that are remembered, so that those which come a little late can be told from
-/// others at the same place.
+/// Newest publications of a channel that are remembered, to tell others at the same place from them.
 const RING: usize = 8;
+
+/// How a publication came to be seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sighting {
+    /// Redis took it from this node, which had not asked before this moment. Answers to publishers that ask at the same
+    /// time come in any order; but whoever asks after a place was seen gets a higher one.
+    Answered(Instant),
+    /// It was delivered by Redis, in the order of the channel.
+    Heard,
+    /// It was delivered, and may have been overtaken.
+    Overheard,
+}
 
 /// A publication at its place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,42 +64,57 @@ impl Prints {
 struct Track {
     epoch: Epoch,
     top: u64,
+    /// When the top was seen.
+    since: Instant,
+    /// Highest offset that was heard.
+    heard: u64,
     /// By the lowest bits of the offset; zero is none.
     prints: [u64; RING],
 }
 
-/// How a sighting fits to what was seen before.
-enum Fit {
-    Fits,
-    /// It cannot be of the same stream, or is too old to tell.
-    Doubtful(Seen),
-}
-
 impl Track {
     fn new(epoch: Epoch, offset: u64, print: u64) -> Self {
-        let mut track = Self { epoch, top: offset, prints: [0; RING] };
+        let mut track = Self { epoch, top: offset, since: Instant::now(), heard: 0, prints: [0; RING] };
         track.prints[slot(offset)] = print;
         track
     }
 
-    fn newest(&self) -> Seen {
-        Seen { epoch: self.epoch.clone(), offset: self.top, print: self.prints[slot(self.top)] }
+    fn seen(&self, offset: u64) -> Seen {
+        Seen { epoch: self.epoch.clone(), offset, print: self.prints[slot(offset)] }
     }
 
-    fn add(&mut self, offset: u64, print: u64) -> Fit {
+    fn newest(&self) -> Seen {
+        self.seen(self.top)
+    }
+
+    /// Adds a publication. If it cannot be of the same stream, answers what it contradicts.
+    fn add(&mut self, offset: u64, print: u64, sighting: Sighting) -> Result<(), Seen> {
         if offset > self.top {
             // Places in between were not seen.
             let unseen = (offset - self.top - 1).min(RING as u64);
             (0..unseen).for_each(|step| self.prints[slot(offset - 1 - step)] = 0);
-            self.top = offset;
-        } else if self.top - offset >= RING as u64 {
-            return Fit::Doubtful(self.newest());
-        } else if ![0, print].contains(&self.prints[slot(offset)]) {
-            let before = self.prints[slot(offset)];
-            return Fit::Doubtful(Seen { epoch: self.epoch.clone(), offset, print: before });
+            (self.top, self.since) = (offset, Instant::now());
+        } else {
+            let too_low = match sighting {
+                Sighting::Answered(asked) => asked > self.since,
+                Sighting::Heard => offset < self.heard,
+                Sighting::Overheard => false,
+            };
+            if too_low {
+                return Err(self.newest());
+            }
+            if self.top - offset >= RING as u64 {
+                return Ok(());
+            }
+            if ![0, print].contains(&self.prints[slot(offset)]) {
+                return Err(self.seen(offset));
+            }
         }
         self.prints[slot(offset)] = print;
-        Fit::Fits
+        if let Sighting::Heard = sighting {
+            self.heard = offset;
+        }
+        Ok(())
     }
 }
 
@@ -146,7 +172,13 @@ impl Witness {
     }
 
     /// Remembers a publication, and doubts the stream if it does not fit to what was seen before.
-    pub(super) fn saw(&self, channel: &Arc<str>, publication: &Publication, position: &StreamPosition) {
+    pub(super) fn saw(
+        &self,
+        channel: &Arc<str>,
+        publication: &Publication,
+        position: &StreamPosition,
+        sighting: Sighting,
+    ) {
         let StreamPosition { offset, epoch } = position;
         if *offset == 0 {
             return;
@@ -169,7 +201,7 @@ impl Witness {
         };
         if track.epoch != *epoch {
             *track = Track::new(epoch.clone(), *offset, print);
-        } else if let Fit::Doubtful(seen) = track.add(*offset, print) {
+        } else if let Err(seen) = track.add(*offset, print, sighting) {
             *track = Track::new(epoch.clone(), *offset, print);
             state.kept.push((channel.clone(), seen));
             // One stream that went back is seldom alone.
@@ -261,7 +293,7 @@ mod tests {
     fn witness(seen: &[(&'static str, u64)]) -> (Witness, Vec<Seen>) {
         let (witness, channel) = (new(), Arc::from("channel"));
         for (data, offset) in seen {
-            witness.saw(&channel, &publication(data, *offset), &position(*offset));
+            witness.saw(&channel, &publication(data, *offset), &position(*offset), Sighting::Overheard);
         }
         witness.doubt(&Slots::all());
         let seen = newest(&witness);
@@ -286,8 +318,35 @@ mod tests {
         };
         let seen = witness(&[("a", 1), ("b", 2), ("other", 1)]);
         assert!(doubts(&seen, 2, publication("other", 1)), "{:?}", seen.1);
-        let seen = witness(&[("a", 1), ("b", 20), ("other", 1)]);
-        assert!(doubts(&seen, 1, publication("other", 1)), "{:?}", seen.1);
+    }
+
+    /// Whether there is a doubt after the last of some sightings.
+    fn doubted(sightings: &[(u64, Sighting)]) -> bool {
+        let (witness, channel) = (new(), Arc::from("channel"));
+        for (offset, sighting) in sightings {
+            witness.saw(&channel, &publication("a", *offset), &position(*offset), *sighting);
+        }
+        !newest(&witness).is_empty()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_later_gets_a_higher_place_and_who_asks_at_the_same_time_any() {
+        let asked = Instant::now();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!doubted(&[(100, Sighting::Answered(asked)), (1, Sighting::Answered(asked))]));
+        assert!(!doubted(&[(100, Sighting::Heard), (1, Sighting::Answered(asked))]));
+        assert!(!doubted(&[(100, Sighting::Answered(asked)), (1, Sighting::Heard), (2, Sighting::Heard)]));
+        let later = Instant::now() + Duration::from_millis(1);
+        assert!(doubted(&[(100, Sighting::Answered(asked)), (99, Sighting::Answered(later))]));
+        assert!(doubted(&[(100, Sighting::Heard), (1, Sighting::Answered(later))]));
+        assert!(!doubted(&[(100, Sighting::Heard), (101, Sighting::Answered(later))]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_heard_comes_in_order_unless_it_may_be_overtaken() {
+        assert!(!doubted(&[(1, Sighting::Heard), (2, Sighting::Heard), (2, Sighting::Heard)]));
+        assert!(doubted(&[(1, Sighting::Heard), (30, Sighting::Heard), (2, Sighting::Heard)]));
+        assert!(!doubted(&[(1, Sighting::Overheard), (30, Sighting::Overheard), (2, Sighting::Overheard)]));
     }
 
     #[test]
@@ -308,11 +367,11 @@ mod tests {
     fn channels_of_other_slots_are_not_doubted() {
         let (witness, slots) = (new(), [7].into_iter().collect());
         for channel in ["channel", "other"] {
-            witness.saw(&channel.into(), &publication("a", 1), &position(1));
+            witness.saw(&channel.into(), &publication("a", 1), &position(1), Sighting::Heard);
         }
         assert!(newest(&witness).is_empty(), "nobody doubts");
         witness.doubt(&slots);
-        witness.saw(&"channel".into(), &publication("b", 2), &position(2));
+        witness.saw(&"channel".into(), &publication("b", 2), &position(2), Sighting::Heard);
         let taken = witness.take();
         assert!(taken.iter().all(|(channel, _)| &**channel == "channel"), "{taken:?}");
         let offsets: Vec<u64> = taken.iter().map(|(_, seen)| seen.offset).collect();
@@ -324,7 +383,7 @@ mod tests {
     #[test]
     fn times_of_different_clocks_are_no_difference() {
         let witness = Witness::new(Box::new(|_| 0), Prints::OfData);
-        witness.saw(&"channel".into(), &publication("a", 1), &position(1));
+        witness.saw(&"channel".into(), &publication("a", 1), &position(1), Sighting::Heard);
         witness.doubt(&Slots::all());
         let seen = newest(&witness);
         let later = Publication { time: 8, ..publication("a", 1) };

@@ -65,7 +65,7 @@ impl Pair {
     /// What nodes of this repository should not have logged.
     pub fn problems(&self) -> Vec<String> {
         let own = self.nodes.iter().zip(self.own).filter(|(_, own)| *own);
-        own.flat_map(|(node, _)| node.problems(&[UNRELEASED.clone()])).collect()
+        own.flat_map(|(node, _)| node.problems(std::slice::from_ref(&UNRELEASED))).collect()
     }
 }
 

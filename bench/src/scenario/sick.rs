@@ -1,0 +1,225 @@
+//! What others notice while the application behind connects, subscriptions and calls is sick.
+//!
+//! Two kinds of healthy load run all the time: publications to subscribers, and calls that a healthy application
+//! answers. Visitors keep asking the sick one at the same pace in every phase, so that phases differ by its health
+//! alone.
+
+use super::fanout::{OpenLoop, assemble, pace};
+use super::{Bench, Better, Report};
+use crate::arm::PLAIN;
+use crate::ledger::new_histogram;
+use crate::load::visitors::{Errand, Group, Outcome, Visit, Visitors};
+use crate::load::ward::{Mood, Ward};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// Enough publications for a steady 99th percentile, few enough to leave the machine idle most of the time.
+const SUBSCRIBERS: u32 = 100;
+const RATE: f64 = 200.0;
+/// Ends every recovery; a server tries once a second at least.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(10);
+/// Requests that come no oftener than this are trials.
+const TRIAL: Duration = Duration::from_millis(900);
+/// Much less than servers wait for an application.
+const AT_ONCE: Duration = Duration::from_millis(300);
+/// Long enough for five failures of one second each, one after the other.
+const SICK_PHASE: Duration = Duration::from_secs(6);
+
+/// Paths of the sick application, in the order of the groups that ask it.
+const PATHS: [&str; 3] = ["rpc", "subscribe", "connect"];
+const HEALTHY_CALLS: usize = 3;
+
+/// What the visitors do: three groups need the sick application, the last one a healthy one.
+fn groups(bench: &Bench) -> [Group; 4] {
+    let group = |errand, visitors, smoke| Group {
+        errand,
+        visitors: bench.size(visitors, smoke),
+        pace: Duration::from_millis(100),
+    };
+    [
+        group(Errand::Call("sick:bench"), 20, 8),
+        group(Errand::Subscribe, 20, 8),
+        group(Errand::Connect, 10, 8),
+        group(Errand::Call("bench"), 20, 4),
+    ]
+}
+
+/// Keys that make a server ask the application at `address`, which is sick below [`Ward::PATH`].
+pub fn settings(address: SocketAddr) -> Value {
+    let sick = |path: &str| format!("http://{address}{}{path}", Ward::PATH);
+    let [rpc, subscribe, connect] = PATHS.map(sick);
+    json!({
+        "client": { "proxy": { "connect": { "enabled": true, "endpoint": connect } } },
+        "channel": {
+            "proxy": { "subscribe": { "endpoint": subscribe } },
+            "without_namespace": { "subscribe_proxy_enabled": true },
+        },
+        "rpc": {
+            "proxy": { "endpoint": format!("http://{address}") },
+            "without_namespace": { "proxy_enabled": true },
+            "namespaces": [{ "name": "sick", "proxy_enabled": true, "proxy_name": "sick" }],
+        },
+        "proxies": [{ "name": "sick", "endpoint": rpc }],
+    })
+}
+
+/// A stretch of the run and the names of its figures.
+struct Phase {
+    mood: Mood,
+    delivery: &'static str,
+    call: &'static str,
+}
+
+const PHASES: [Phase; 6] = [
+    Phase { mood: Mood::Well, delivery: "delivery p99, well", call: "healthy call p99, well" },
+    Phase { mood: Mood::Hangs, delivery: "delivery p99, hangs", call: "healthy call p99, hangs" },
+    Phase { mood: Mood::Fails, delivery: "delivery p99, status 500", call: "healthy call p99, status 500" },
+    Phase { mood: Mood::Late, delivery: "delivery p99, 10 s late", call: "healthy call p99, 10 s late" },
+    Phase { mood: Mood::Drips, delivery: "delivery p99, drips", call: "healthy call p99, drips" },
+    Phase { mood: Mood::Well, delivery: "delivery p99, well again", call: "healthy call p99, well again" },
+];
+
+/// 99th percentiles of one phase in microseconds.
+struct Figures {
+    mood: Mood,
+    delivery: f64,
+    call: f64,
+}
+
+/// Goes through the phases; after each sick one it waits until all errands succeed again.
+///
+/// # Errors
+/// When the server was not started here, or does not recover within ten seconds.
+pub fn sick_backend(bench: &mut Bench) -> Result<Report> {
+    let ward = bench.ward.clone();
+    let ward =
+        ward.context("only the application of a server that is started here can be sick (use --arm)")?;
+    let shape = OpenLoop::one_channel(PLAIN, bench.size(SUBSCRIBERS, 20), RATE);
+    let (mut swarm, outlets) = assemble(bench, shape)?;
+    let visitors = Visitors::start(&bench.target, &groups(bench))?;
+    pace(bench, &mut swarm, &outlets, shape, bench.warm_up())?;
+    let mut report = Report::default();
+    let mut figures = Vec::new();
+    let (mut lost, mut refused) = (0, 0);
+    let (mut pongs, mut left_alone, mut recovered) = (new_histogram(), Duration::ZERO, Duration::ZERO);
+    for Phase { mood, delivery, call } in PHASES {
+        let sick = mood != Mood::Well;
+        visitors.take();
+        ward.set(mood);
+        let began = Instant::now();
+        swarm.ledger_mut().record_latency_since(bench.clock.now_ns());
+        let measured = bench.measured() * 2;
+        let duration = if sick { measured.max(SICK_PHASE) } else { measured };
+        pace(bench, &mut swarm, &outlets, shape, duration)?;
+        let visits = visitors.take();
+        lost += count(visits.iter().flatten(), Outcome::Lost);
+        refused += count(&visits[HEALTHY_CALLS], Outcome::Refused);
+        let phase = Figures {
+            mood,
+            delivery: swarm.ledger().latency().value_at_quantile(0.99) as f64 / 1e3,
+            call: p99(&visits[HEALTHY_CALLS])?,
+        };
+        report.add(delivery, "µs", Better::Lower, phase.delivery);
+        report.add(call, "µs", Better::Lower, phase.call);
+        figures.push(phase);
+        if sick {
+            let waiting = visits[..HEALTHY_CALLS].iter().flatten().filter_map(|visit| visit.pong);
+            waiting.for_each(|pong| pongs.saturating_record(nanoseconds(pong)));
+            for (path, visits) in PATHS.iter().zip(&visits) {
+                let refused = refused_at_once(began, visits).unwrap_or(duration);
+                left_alone = left_alone.max(refused).max(asked_until(began, &ward.asked(path)));
+            }
+            ward.set(Mood::Well);
+            recovered = recovered.max(recovery(&visitors)?);
+        }
+    }
+    swarm.finish()?;
+    let worse = |figure: fn(&Figures) -> f64| {
+        let (well, sick): (Vec<_>, Vec<_>) = figures.iter().partition(|phase| phase.mood == Mood::Well);
+        let mean = well.iter().map(|phase| figure(phase)).sum::<f64>() / well.len() as f64;
+        sick.iter().map(|phase| figure(phase) / mean).fold(0.0, f64::max)
+    };
+    report.add("delivery p99, worst against well", "×", Better::Lower, worse(|phase| phase.delivery));
+    report.add("healthy call p99, worst against well", "×", Better::Lower, worse(|phase| phase.call));
+    report.add(
+        "pong p99 of connections that ask",
+        "µs",
+        Better::Lower,
+        pongs.value_at_quantile(0.99) as f64 / 1e3,
+    );
+    report.add("left alone after", "ms", Better::Lower, left_alone.as_secs_f64() * 1e3);
+    report.add("asked again after", "ms", Better::Lower, recovered.as_secs_f64() * 1e3);
+    report.verdict(&swarm);
+    report.faults.disconnects += lost;
+    report.faults.failed_requests += refused;
+    Ok(report)
+}
+
+fn count<'a>(visits: impl IntoIterator<Item = &'a Visit>, outcome: Outcome) -> u64 {
+    visits.into_iter().filter(|visit| visit.outcome == outcome).count() as u64
+}
+
+fn p99(visits: &[Visit]) -> Result<f64> {
+    if visits.is_empty() {
+        bail!("no healthy call was made");
+    }
+    let mut took = new_histogram();
+    visits.iter().for_each(|visit| took.saturating_record(nanoseconds(visit.took)));
+    Ok(took.value_at_quantile(0.99) as f64 / 1e3)
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// How long the application was asked oftener than to try it.
+fn asked_until(began: Instant, asked: &[Instant]) -> Duration {
+    let last = asked.windows(2).rposition(|pair| pair[1] - pair[0] < TRIAL).map_or(0, |at| at + 1);
+    asked.get(last).map_or(Duration::ZERO, |last| last.saturating_duration_since(began))
+}
+
+/// When a visit was refused without waiting for the application; none if all waited.
+fn refused_at_once(began: Instant, visits: &[Visit]) -> Option<Duration> {
+    let at_once = |visit: &&Visit| visit.outcome == Outcome::Refused && visit.took < AT_ONCE;
+    visits.iter().find(at_once).map(|visit| visit.ended.saturating_duration_since(began))
+}
+
+/// Waits until every errand has been granted; how long that took.
+fn recovery(visitors: &Visitors) -> Result<Duration> {
+    let began = Instant::now();
+    let mut recovered = [None; HEALTHY_CALLS];
+    while began.elapsed() < RECOVERY_LIMIT {
+        for (recovered, visits) in recovered.iter_mut().zip(visitors.take()) {
+            let granted =
+                visits.iter().find(|visit| visit.outcome == Outcome::Granted && visit.ended > began);
+            *recovered = recovered.or(granted.map(|visit| visit.ended - began));
+        }
+        if let Some(last) =
+            recovered.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max())
+        {
+            return Ok(last);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    bail!("an errand is not granted {} s after the application recovered", RECOVERY_LIMIT.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_is_left_alone_after_the_last_request_that_is_no_trial() {
+        let began = Instant::now();
+        let at = |ms: &[u64]| {
+            let asked: Vec<Instant> = ms.iter().map(|ms| began + Duration::from_millis(*ms)).collect();
+            asked_until(began, &asked).as_millis()
+        };
+        assert_eq!(at(&[]), 0);
+        assert_eq!(at(&[10]), 10);
+        assert_eq!(at(&[10, 20, 30, 1040, 2050]), 30);
+        assert_eq!(at(&[10, 1040, 1100]), 1100);
+    }
+}
