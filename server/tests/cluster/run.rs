@@ -315,6 +315,7 @@ impl Stage {
                 block_in_place(|| self.broker.slotted().map(Slotted::hold_replica_back))?
             }
             Step::KillForgotten => self.kill_forgotten()?,
+            Step::Deafen => block_in_place(|| self.broker.slotted().map(Slotted::deafen))?,
             Step::BeginToMove => block_in_place(|| self.broker.slotted().map(Slotted::begin_to_move))?,
             Step::FinishMoving => block_in_place(|| self.broker.slotted().map(Slotted::finish_moving))?,
             Step::Save => {

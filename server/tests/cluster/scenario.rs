@@ -170,6 +170,8 @@ pub enum Step {
     HoldReplicaBack,
     /// Kills that primary at once; its replica does not know all it acknowledged.
     KillForgotten,
+    /// Ends all connections that listen at a Cluster.
+    Deafen,
     /// Begins to move the slot of one channel, another each time, to another primary of a Cluster.
     BeginToMove,
     /// Ends that.

@@ -93,6 +93,13 @@ impl Slotted {
         kept
     }
 
+    /// Ends all connections that listen.
+    pub fn deafen(&self) {
+        for node in &self.cluster.nodes {
+            node.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        }
+    }
+
     /// Moves the keys of the slot of another channel to another primary, while all still name the one before.
     pub fn begin_to_move(&self) {
         let tag = self.next_tag();
