@@ -37,9 +37,11 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 /// How long opening a connection may take.
 const OPENING: Duration = Duration::from_secs(20);
 
-/// Bytes of one answer, and of all together, that may be on their way before they are read.
-const ANSWER_WINDOW: u32 = 2 << 20;
-const CONNECTION_WINDOW: u32 = 5 << 20;
+/// Bytes of one answer that may be on their way before they are read.
+const ANSWER_WINDOW: u32 = 64 << 10;
+
+/// The same for all together: a thousand answers that wait for room must not hold up the others.
+const CONNECTION_WINDOW: u32 = 64 << 20;
 
 /// Largest header or trailer of an answer.
 const MAX_HEADER_BYTES: u32 = 16 << 10;

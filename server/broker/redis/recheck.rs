@@ -66,6 +66,7 @@ async fn rounds(channels: &Channels, inlet: &Inlet) {
         while let Some((channel, one, went_back)) = compared.next().await {
             if let Ok(true) = went_back {
                 renewed += 1;
+                channels.tails.forget(&channel);
                 if let Some(receiver) = inlet.receiver.get() {
                     receiver.gap(&channel);
                 }

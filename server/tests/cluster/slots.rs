@@ -1,7 +1,7 @@
 //! A Redis Cluster under a scenario: whose turn it is to die, lag or give slots away.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::broker::Failing;
 use crate::redis::cluster::Move;
@@ -82,14 +82,22 @@ impl Slotted {
     }
 
     /// Kills the primary whose replica was held back. Answers which of `channels` were kept there.
-    pub fn kill_forgotten(&self, channels: &[String]) -> Vec<String> {
+    pub fn kill_forgotten(&self, channels: &[Arc<str>]) -> Vec<Arc<str>> {
         let port = self.former();
-        let kept = |channel: &&String| self.cluster.owner(&self.tag(channel)).map(|owner| owner.port) == port;
+        let kept =
+            |channel: &&Arc<str>| self.cluster.owner(&self.tag(channel)).map(|owner| owner.port) == port;
         let kept = channels.iter().filter(kept).cloned().collect();
         if let Some(port) = port {
             self.cluster.at(port).kill();
         }
         kept
+    }
+
+    /// Ends all connections that listen.
+    pub fn deafen(&self) {
+        for node in &self.cluster.nodes {
+            node.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        }
     }
 
     /// Moves the keys of the slot of another channel to another primary, while all still name the one before.
