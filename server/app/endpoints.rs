@@ -120,11 +120,13 @@ impl ConnectionEndpoints for Endpoints {
 }
 
 impl Endpoints {
-    /// The answer to a peer that comes when there are enough, and when to come back.
+    /// The answer to a peer that comes when there are enough, or too late, and when to come back.
     pub(super) fn refuse(&self) -> Option<Response<Body>> {
-        let now = Instant::now();
-        let limit = self.gate.admit(self.reactor.authenticated_connections(), now).err()?;
-        ConnectionLimitReached { limit, now }.emit(&self.metrics);
+        if !self.node.is_leaving() {
+            let now = Instant::now();
+            let limit = self.gate.admit(self.reactor.authenticated_connections(), now).err()?;
+            ConnectionLimitReached { limit, now }.emit(&self.metrics);
+        }
         let mut response = status(StatusCode::SERVICE_UNAVAILABLE);
         response.headers_mut().insert(RETRY_AFTER, retry_after());
         Some(response)

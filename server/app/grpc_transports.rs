@@ -128,10 +128,12 @@ impl Endpoints {
     /// Why a call is not taken: there are enough connections, or a page calls that may not.
     fn refuse_call(&self, headers: &HeaderMap) -> Option<Status> {
         if self.refuse().is_some() {
+            let leaving = self.node.is_leaving();
+            let reason = if leaving { "the node is shutting down" } else { "connection limit reached" };
             let mut metadata = MetadataMap::new();
             let pause = u64::try_from(retry_pause().as_millis()).unwrap_or(u64::MAX);
             metadata.insert(PUSHBACK, MetadataValue::from(pause));
-            return Some(Status::with_metadata(Code::Unavailable, "connection limit reached", metadata));
+            return Some(Status::with_metadata(Code::Unavailable, reason, metadata));
         }
         let origin = headers.get(ORIGIN);
         // An origin that is no text is some page's, and none that was allowed.

@@ -74,24 +74,12 @@ pub async fn run(
     wait_for_end(&assembly, signals, reread).await;
 
     tracing::info!("shutting down");
-    assembly.grpc_health.stop().await;
-    if let Some(api) = &assembly.http_api {
-        api.stop();
-    }
-    ports.stop();
     let time = config.shutdown.timeout.to_std();
-    let draining =
-        drain(&assembly.reactor, Close::from(DisconnectCode::Shutdown), config.shutdown.drain_rate, time);
-    let deadline = tokio::time::sleep(time);
     tokio::select! {
-        () = async {
-            draining.await;
-            ports.ended().await;
-            while assembly.reactor.open_connections() > 0 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        } => {}
-        () = deadline => tracing::warn!("shutdown timed out; connections that are left are dropped"),
+        () = end(&assembly, &mut ports, config.shutdown.drain_rate, time) => {}
+        () = tokio::time::sleep(time) => {
+            tracing::warn!("shutdown timed out; connections that are left are dropped");
+        }
     }
     if let (Some(talk), Some(controller)) = (talk, controller) {
         talk.abort();
@@ -107,6 +95,28 @@ pub async fn run(
     })
     .await;
     Ok(())
+}
+
+/// Ends what is served. When connections are ended one after the other, `/ready` and the health service of gRPC say so
+/// from the first on, new connections are refused, and calls are answered until the last is gone: whoever sends calls
+/// here has that time to send them elsewhere.
+async fn end(assembly: &Assembly, ports: &mut Ports, drain_rate: usize, time: Duration) {
+    assembly.node.leave();
+    assembly.grpc_health.stop().await;
+    let close = Close::from(DisconnectCode::Shutdown);
+    if drain_rate > 0 {
+        drain(&assembly.reactor, close.clone(), drain_rate, time).await;
+    }
+    if let Some(api) = &assembly.http_api {
+        api.stop();
+    }
+    ports.stop();
+    // Also whoever came in between.
+    assembly.reactor.drain(close);
+    ports.ended().await;
+    while assembly.reactor.open_connections() > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn warn_of_insecure_modes(config: &Config) {

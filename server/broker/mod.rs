@@ -101,6 +101,22 @@ pub trait Broker: Send + Sync + 'static {
         filter: HistoryFilter,
         meta_ttl: Duration,
     ) -> MaybeReady<Result<HistoryPage, BrokerError>>;
+    /// Reads what a client missed after the offset `since` that comes back to a channel which is delivered to this node.
+    /// As [`history`](Self::history), but what is on its way here may be left out: it is delivered after the answer.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn missed(
+        &self,
+        channel: &Arc<str>,
+        since: u64,
+        limit: Option<u64>,
+        meta_ttl: Duration,
+    ) -> MaybeReady<Result<HistoryPage, BrokerError>> {
+        let since = StreamPosition { offset: since, ..Default::default() };
+        let filter = HistoryFilter { limit, since: Some(since), reverse: false };
+        self.history(channel, filter, meta_ttl)
+    }
     /// Removes retained publications; offset, epoch and version stay.
     fn remove_history(&self, channel: &Arc<str>) -> MaybeReady<Result<(), BrokerError>>;
     /// Why publications may not reach this node now, as far as the last seconds tell; none when they do.

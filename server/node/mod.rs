@@ -31,6 +31,7 @@ use crate::presence::PresenceStore;
 use crate::seams::Clock;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,8 @@ pub struct Node {
     parts: NodeParts,
     /// Set once, because connections need the node and the node needs them.
     connections: OnceLock<Arc<dyn Connections>>,
+    /// Set when the process begins to end.
+    leaving: AtomicBool,
     /// Metrics as [`Node::info`] shows them, replaced whole at each aggregation.
     aggregated: ArcSwap<Aggregated>,
 }
@@ -78,7 +81,8 @@ impl Node {
     /// Makes a node with no connections.
     pub fn new(parts: NodeParts) -> Self {
         let started = parts.clock.now().instant;
-        Self { started, parts, connections: OnceLock::new(), aggregated: ArcSwap::default() }
+        let (connections, aggregated) = (OnceLock::new(), ArcSwap::default());
+        Self { started, parts, connections, leaving: AtomicBool::new(false), aggregated }
     }
 
     /// Gives the node its connections. Only the first call counts.

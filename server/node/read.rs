@@ -8,6 +8,7 @@ use gyre_proto::api;
 use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl Node {
@@ -130,12 +131,33 @@ impl Node {
     pub fn gauges(&self) -> Gauges {
         let Counts { clients, users, channels, subscriptions } = self.counts();
         let nodes = self.parts.cluster.size() as u32;
-        Gauges { clients, users, subscriptions, channels, nodes, blind: self.trouble().is_some() }
+        Gauges {
+            clients,
+            users,
+            subscriptions,
+            channels,
+            nodes,
+            blind: self.parts.broker.trouble().is_some(),
+        }
     }
 
     /// Why clients should be served by other nodes now; none when there is no reason.
     pub fn trouble(&self) -> Option<String> {
-        self.parts.broker.trouble()
+        if self.is_leaving() {
+            Some("the node is shutting down".to_owned())
+        } else {
+            self.parts.broker.trouble()
+        }
+    }
+
+    /// Says that the process begins to end: clients and calls belong to other nodes from now on.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process begins to end.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     fn counts(&self) -> Counts {

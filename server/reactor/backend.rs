@@ -210,12 +210,9 @@ impl Backend {
         filter: Option<&Filter>,
     ) -> Result<Joined, JoinError> {
         // The epoch is compared here: a stream with another one still has a position to go on from.
-        let wanted = HistoryFilter {
-            limit: (limit > 0).then_some(limit),
-            since: Some(StreamPosition { offset: since.offset, ..Default::default() }),
-            reverse: false,
-        };
-        let page = self.broker.history(&plan.channel, wanted, plan.history_meta_ttl).await?;
+        let limit = (limit > 0).then_some(limit);
+        let missed = self.broker.missed(&plan.channel, since.offset, limit, plan.history_meta_ttl);
+        let page = missed.await?;
         Ok(stream_recovery(page, since, filter))
     }
 

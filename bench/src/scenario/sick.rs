@@ -1,18 +1,20 @@
 //! What others notice while the application behind connects, subscriptions and calls is sick.
 //!
 //! Two kinds of healthy load run all the time: publications to subscribers, and calls that a healthy application
-//! answers. Visitors keep asking the sick one at the same pace in every phase, so that phases differ by its health
+//! answers. Visitors keep asking the sick one at the same pace all the time, so that stretches differ by its health
 //! alone.
 
-use super::fanout::{OpenLoop, assemble, pace};
+use super::fanout::{OpenLoop, Outlet, assemble, pace};
 use super::{Bench, Better, Report};
 use crate::arm::PLAIN;
 use crate::ledger::new_histogram;
+use crate::load::swarm::Swarm;
 use crate::load::visitors::{Errand, Group, Outcome, Visit, Visitors};
 use crate::load::ward::{Mood, Ward};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Enough publications for a steady 99th percentile, few enough to leave the machine idle most of the time.
@@ -24,8 +26,10 @@ const RECOVERY_LIMIT: Duration = Duration::from_secs(10);
 const TRIAL: Duration = Duration::from_millis(900);
 /// Much less than servers wait for an application.
 const AT_ONCE: Duration = Duration::from_millis(300);
-/// Long enough for five failures of one second each, one after the other.
-const SICK_PHASE: Duration = Duration::from_secs(6);
+/// Long enough for failures of a second each, and for what follows them.
+const STRETCH: Duration = Duration::from_secs(3);
+/// How often every mood comes.
+const ROUNDS: usize = 3;
 
 /// Paths of the sick application, in the order of the groups that ask it.
 const PATHS: [&str; 3] = ["rpc", "subscribe", "connect"];
@@ -65,30 +69,68 @@ pub fn settings(address: SocketAddr) -> Value {
     })
 }
 
-/// A stretch of the run and the names of its figures.
-struct Phase {
+/// The names of what is found out in one mood of the application.
+struct Names {
     mood: Mood,
     delivery: &'static str,
     call: &'static str,
 }
 
-const PHASES: [Phase; 6] = [
-    Phase { mood: Mood::Well, delivery: "delivery p99, well", call: "healthy call p99, well" },
-    Phase { mood: Mood::Hangs, delivery: "delivery p99, hangs", call: "healthy call p99, hangs" },
-    Phase { mood: Mood::Fails, delivery: "delivery p99, status 500", call: "healthy call p99, status 500" },
-    Phase { mood: Mood::Late, delivery: "delivery p99, 10 s late", call: "healthy call p99, 10 s late" },
-    Phase { mood: Mood::Drips, delivery: "delivery p99, drips", call: "healthy call p99, drips" },
-    Phase { mood: Mood::Well, delivery: "delivery p99, well again", call: "healthy call p99, well again" },
+const WELL: Names =
+    Names { mood: Mood::Well, delivery: "delivery p99, well", call: "healthy call p99, well" };
+
+const SICK: [Names; 4] = [
+    Names { mood: Mood::Hangs, delivery: "delivery p99, hangs", call: "healthy call p99, hangs" },
+    Names { mood: Mood::Fails, delivery: "delivery p99, status 500", call: "healthy call p99, status 500" },
+    Names { mood: Mood::Late, delivery: "delivery p99, 10 s late", call: "healthy call p99, 10 s late" },
+    Names { mood: Mood::Drips, delivery: "delivery p99, drips", call: "healthy call p99, drips" },
 ];
 
-/// 99th percentiles of one phase in microseconds.
-struct Figures {
+/// What one stretch showed.
+struct Stretch {
     mood: Mood,
+    /// 99th percentiles in microseconds.
     delivery: f64,
     call: f64,
+    visits: Vec<Vec<Visit>>,
+    began: Instant,
 }
 
-/// Goes through the phases; after each sick one it waits until all errands succeed again.
+/// The load on one server and what may be wrong with its application.
+struct Course<'b> {
+    bench: &'b Bench,
+    swarm: Swarm,
+    outlets: Vec<Outlet>,
+    shape: OpenLoop,
+    visitors: Visitors,
+    ward: Arc<Ward>,
+}
+
+impl Course<'_> {
+    /// Lets the application be like this for a while.
+    fn run(&mut self, mood: Mood) -> Result<Stretch> {
+        self.visitors.take();
+        self.ward.set(mood);
+        let began = Instant::now();
+        self.swarm.ledger_mut().record_latency_since(self.bench.clock.now_ns());
+        pace(self.bench, &mut self.swarm, &self.outlets, self.shape, STRETCH)?;
+        let visits = self.visitors.take();
+        let delivery = self.swarm.ledger().latency().value_at_quantile(0.99) as f64 / 1e3;
+        Ok(Stretch { mood, delivery, call: p99(&visits[HEALTHY_CALLS])?, visits, began })
+    }
+
+    /// How long the server went on asking the application as if nothing was wrong.
+    fn left_alone(&self, stretch: &Stretch) -> Duration {
+        let each = PATHS.iter().zip(&stretch.visits).map(|(path, visits)| {
+            let refused = refused_at_once(stretch.began, visits).unwrap_or(STRETCH);
+            refused.max(asked_until(stretch.began, &self.ward.asked(path)))
+        });
+        each.max().unwrap_or_default()
+    }
+}
+
+/// Goes through the moods a few times, each after a stretch in which the application is well; after each sick one it
+/// waits until all errands succeed again.
 ///
 /// # Errors
 /// When the server was not started here, or does not recover within ten seconds.
@@ -100,61 +142,63 @@ pub fn sick_backend(bench: &mut Bench) -> Result<Report> {
     let (mut swarm, outlets) = assemble(bench, shape)?;
     let visitors = Visitors::start(&bench.target, &groups(bench))?;
     pace(bench, &mut swarm, &outlets, shape, bench.warm_up())?;
-    let mut report = Report::default();
-    let mut figures = Vec::new();
-    let (mut lost, mut refused) = (0, 0);
-    let (mut pongs, mut left_alone, mut recovered) = (new_histogram(), Duration::ZERO, Duration::ZERO);
-    for Phase { mood, delivery, call } in PHASES {
-        let sick = mood != Mood::Well;
-        visitors.take();
-        ward.set(mood);
-        let began = Instant::now();
-        swarm.ledger_mut().record_latency_since(bench.clock.now_ns());
-        let measured = bench.measured() * 2;
-        let duration = if sick { measured.max(SICK_PHASE) } else { measured };
-        pace(bench, &mut swarm, &outlets, shape, duration)?;
-        let visits = visitors.take();
-        lost += count(visits.iter().flatten(), Outcome::Lost);
-        refused += count(&visits[HEALTHY_CALLS], Outcome::Refused);
-        let phase = Figures {
-            mood,
-            delivery: swarm.ledger().latency().value_at_quantile(0.99) as f64 / 1e3,
-            call: p99(&visits[HEALTHY_CALLS])?,
-        };
-        report.add(delivery, "µs", Better::Lower, phase.delivery);
-        report.add(call, "µs", Better::Lower, phase.call);
-        figures.push(phase);
-        if sick {
-            let waiting = visits[..HEALTHY_CALLS].iter().flatten().filter_map(|visit| visit.pong);
-            waiting.for_each(|pong| pongs.saturating_record(nanoseconds(pong)));
-            for (path, visits) in PATHS.iter().zip(&visits) {
-                let refused = refused_at_once(began, visits).unwrap_or(duration);
-                left_alone = left_alone.max(refused).max(asked_until(began, &ward.asked(path)));
-            }
-            ward.set(Mood::Well);
-            recovered = recovered.max(recovery(&visitors)?);
+    let mut course = Course { bench, swarm, outlets, shape, visitors, ward };
+    let mut stretches = Vec::new();
+    let (mut left_alone, mut recovered) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..bench.size(ROUNDS, 1) {
+        for Names { mood, .. } in SICK {
+            stretches.push(course.run(Mood::Well)?);
+            let sick = course.run(mood)?;
+            left_alone = left_alone.max(course.left_alone(&sick));
+            stretches.push(sick);
+            course.ward.set(Mood::Well);
+            recovered = recovered.max(recovery(&course.visitors)?);
         }
     }
+    let mut swarm = course.swarm;
     swarm.finish()?;
-    let worse = |figure: fn(&Figures) -> f64| {
-        let (well, sick): (Vec<_>, Vec<_>) = figures.iter().partition(|phase| phase.mood == Mood::Well);
-        let mean = well.iter().map(|phase| figure(phase)).sum::<f64>() / well.len() as f64;
-        sick.iter().map(|phase| figure(phase) / mean).fold(0.0, f64::max)
-    };
-    report.add("delivery p99, worst against well", "×", Better::Lower, worse(|phase| phase.delivery));
-    report.add("healthy call p99, worst against well", "×", Better::Lower, worse(|phase| phase.call));
-    report.add(
-        "pong p99 of connections that ask",
-        "µs",
-        Better::Lower,
-        pongs.value_at_quantile(0.99) as f64 / 1e3,
-    );
+    let mut report = figures(&stretches);
     report.add("left alone after", "ms", Better::Lower, left_alone.as_secs_f64() * 1e3);
     report.add("asked again after", "ms", Better::Lower, recovered.as_secs_f64() * 1e3);
     report.verdict(&swarm);
-    report.faults.disconnects += lost;
-    report.faults.failed_requests += refused;
+    let visits = || stretches.iter().flat_map(|stretch| &stretch.visits);
+    report.faults.disconnects += count(visits().flatten(), Outcome::Lost);
+    let healthy = stretches.iter().flat_map(|stretch| &stretch.visits[HEALTHY_CALLS]);
+    report.faults.failed_requests += count(healthy, Outcome::Refused);
     Ok(report)
+}
+
+/// Medians over the stretches of a mood, which a moment of noise on the host does not move.
+fn figures(stretches: &[Stretch]) -> Report {
+    let mut report = Report::default();
+    let mut add = |names: &Names| {
+        let of_mood = || stretches.iter().filter(|stretch| stretch.mood == names.mood);
+        let delivery = median(of_mood().map(|stretch| stretch.delivery).collect());
+        let call = median(of_mood().map(|stretch| stretch.call).collect());
+        report.add(names.delivery, "µs", Better::Lower, delivery);
+        report.add(names.call, "µs", Better::Lower, call);
+        (delivery, call)
+    };
+    let well = add(&WELL);
+    let worse = SICK.each_ref().map(add).map(|sick| (sick.0 / well.0, sick.1 / well.1));
+    let worst = |ratio: fn(&(f64, f64)) -> f64| worse.iter().map(ratio).fold(0.0, f64::max);
+    report.add("delivery p99, worst against well", "×", Better::Lower, worst(|ratio| ratio.0));
+    report.add("healthy call p99, worst against well", "×", Better::Lower, worst(|ratio| ratio.1));
+    let mut pongs = new_histogram();
+    let sick = stretches.iter().filter(|stretch| stretch.mood != Mood::Well);
+    let waiting = sick.flat_map(|stretch| stretch.visits[..HEALTHY_CALLS].iter().flatten());
+    waiting.filter_map(|visit| visit.pong).for_each(|pong| pongs.saturating_record(nanoseconds(pong)));
+    let pong = pongs.value_at_quantile(0.99) as f64 / 1e3;
+    report.add("pong p99 of connections that ask", "µs", Better::Lower, pong);
+    report
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    match figures.len() {
+        0 => f64::NAN,
+        count => (figures[(count - 1) / 2] + figures[count / 2]) / 2.0,
+    }
 }
 
 fn count<'a>(visits: impl IntoIterator<Item = &'a Visit>, outcome: Outcome) -> u64 {
@@ -209,6 +253,12 @@ fn recovery(visitors: &Visitors) -> Result<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![9.0, 1.0, 2.0, 3.0]), 2.5);
+    }
 
     #[test]
     fn an_application_is_left_alone_after_the_last_request_that_is_no_trial() {

@@ -2,6 +2,7 @@
 
 use super::inlet::Inlet;
 use super::keys::Keys;
+use super::tails::Tails;
 use super::wire::{read_positioned, read_publication, write_presence, write_publication};
 use super::witness::{Seen, Sighting, Witness};
 use super::{RedisBrokerSettings, Scripts};
@@ -39,6 +40,7 @@ pub(super) struct Channels {
     /// One for each partition; none when publications come another way.
     pub(super) listening: Vec<Monitored>,
     pub(super) witness: Arc<Witness>,
+    pub(super) tails: Arc<Tails>,
     pub(super) inlet: Arc<Inlet>,
     /// Which of how many shards this is.
     pub(super) place: (usize, usize),
@@ -47,6 +49,7 @@ pub(super) struct Channels {
 impl Watcher for Channels {
     fn turned(&self, slots: &Slots) {
         self.witness.doubt(slots);
+        self.tails.forget_all();
         if let Some(elsewhere) = self.inlet.elsewhere.get() {
             let ((index, count), keys, slots) = (self.place, self.keys.clone(), slots.clone());
             elsewhere(Arc::new(move |channel| {
@@ -181,6 +184,7 @@ impl Channels {
     }
 
     pub(super) fn unsubscribe(&self, channel: &str) {
+        self.tails.forget(channel);
         if let Some(listening) = self.listening.get(self.keys.partition(channel)) {
             listening.subscriber().unsubscribe(&self.keys.channel(channel));
         }

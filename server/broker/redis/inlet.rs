@@ -1,5 +1,6 @@
 //! From messages of Redis to what the receiver understands.
 
+use super::tails::Tails;
 use super::wire::{Arrival, read_arrival};
 use super::witness::{Sighting, Witness};
 use crate::broker::Receiver;
@@ -33,6 +34,7 @@ pub(super) struct Inlet {
 pub(super) struct Mouth {
     pub(super) inlet: Arc<Inlet>,
     pub(super) witness: Arc<Witness>,
+    pub(super) tails: Arc<Tails>,
 }
 
 impl Inlet {
@@ -52,7 +54,9 @@ impl Listener for Mouth {
         match read_arrival(payload) {
             Ok(Arrival::Publication { publication, position, delta, previous }) => {
                 self.witness.saw(name, &publication, &position, Sighting::Heard);
-                receiver.publication(name, Arc::new(publication), position, delta, previous.map(Arc::new));
+                let publication = Arc::new(publication);
+                self.tails.arrived(name, &publication, &position.epoch);
+                receiver.publication(name, publication, position, delta, previous.map(Arc::new));
             }
             Ok(Arrival::Join(info)) => receiver.join(name, Arc::new(info)),
             Ok(Arrival::Leave(info)) => receiver.leave(name, Arc::new(info)),
@@ -62,10 +66,12 @@ impl Listener for Mouth {
 
     fn back(&self) {
         self.witness.doubt(&Slots::all());
+        self.tails.forget_all();
     }
 
     fn gap(&self, name: &Arc<str>) {
         self.witness.keep(name);
+        self.tails.forget(name);
         if let Some(receiver) = self.inlet.receiver.get() {
             receiver.gap(name);
         }

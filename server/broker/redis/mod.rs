@@ -9,6 +9,7 @@ mod flights;
 mod inlet;
 mod keys;
 mod recheck;
+mod tails;
 #[cfg(test)]
 pub(super) mod tests;
 mod wire;
@@ -28,6 +29,7 @@ use keys::{Keys, Layout};
 use recheck::Recheck;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tails::Tails;
 use witness::{Prints, Sighting, Witness};
 
 /// How channels are kept in Redis.
@@ -168,7 +170,8 @@ fn channels(
     let prints = if settings.skip_pub_sub { Prints::OfData } else { Prints::OfDataAndTime };
     let witness = Witness::new(Box::new(move |channel| slot_of(&named.channel(channel))), prints);
     let witness = Arc::new(witness);
-    let mouth = Mouth { inlet: inlet.clone(), witness: witness.clone() };
+    let tails = Arc::<Tails>::default();
+    let mouth = Mouth { inlet: inlet.clone(), witness: witness.clone(), tails: tails.clone() };
     let mouth: Arc<dyn Listener> = Arc::new(mouth);
     let listeners = if settings.skip_pub_sub { 0 } else { settings.partitions.max(1) };
     let listening = (0..listeners)
@@ -180,7 +183,24 @@ fn channels(
         })
         .collect();
     let (settings, scripts, inlet) = (settings.clone(), scripts.clone(), inlet.clone());
-    Channels { shard, keys, settings, scripts, listening, witness, inlet, place }
+    Channels { shard, keys, settings, scripts, listening, witness, tails, inlet, place }
+}
+
+/// Reads history; equal reads at the same time become one.
+async fn shared(
+    reads: &Arc<Flights<ReadKey, Result<HistoryPage, RedisError>>>,
+    channels: Arc<Channels>,
+    channel: Arc<str>,
+    filter: HistoryFilter,
+    meta_ttl: Duration,
+) -> Result<HistoryPage, RedisError> {
+    let offset = filter.since.as_ref().map(|since| since.offset);
+    let key = (channel.clone(), filter.limit, offset, filter.reverse, meta_ttl);
+    let read = move || {
+        let (channels, channel, filter) = (channels.clone(), channel.clone(), filter.clone());
+        async move { channels.history(&channel, &filter, meta_ttl).await }
+    };
+    reads.read(key, read).await
 }
 
 fn unavailable(error: RedisError) -> BrokerError {
@@ -238,13 +258,7 @@ impl Broker for RedisBroker {
         }
         let (channels, channel, reads) = (self.of(channel), channel.clone(), self.reads.clone());
         MaybeReady::later(async move {
-            let offset = since.as_ref().map(|since| since.offset);
-            let key = (channel.clone(), filter.limit, offset, filter.reverse, meta_ttl);
-            let read = move || {
-                let (channels, channel, filter) = (channels.clone(), channel.clone(), filter.clone());
-                async move { channels.history(&channel, &filter, meta_ttl).await }
-            };
-            let page = reads.read(key, read).await.map_err(unavailable)?;
+            let page = shared(&reads, channels, channel, filter, meta_ttl).await.map_err(unavailable)?;
             match since {
                 Some(since) if !since.epoch.is_none() && since.epoch != page.position.epoch => {
                     Err(BrokerError::Unrecoverable { wanted: since.epoch.as_str().to_owned() })
@@ -254,9 +268,40 @@ impl Broker for RedisBroker {
         })
     }
 
+    /// Many clients that come back at once ask for the same.
+    fn missed(
+        &self,
+        channel: &Arc<str>,
+        since: u64,
+        limit: Option<u64>,
+        meta_ttl: Duration,
+    ) -> MaybeReady<Result<HistoryPage, BrokerError>> {
+        let (channels, channel, reads) = (self.of(channel), channel.clone(), self.reads.clone());
+        MaybeReady::later(async move {
+            let filter = |offset, limit| {
+                let position = StreamPosition { offset, ..Default::default() };
+                HistoryFilter { limit, since: Some(position), reverse: false }
+            };
+            let aside = shared(&reads, channels.clone(), channel.clone(), filter(since, limit), meta_ttl);
+            if channels.listening.is_empty() {
+                // What arrives comes another way.
+                return aside.await.map_err(unavailable);
+            }
+            let read = |since, limit| {
+                let (filter, channels, channel) = (filter(since, limit), &channels, &channel);
+                async move { channels.history(channel, &filter, meta_ttl).await }
+            };
+            channels.tails.after(&channel, since, limit, read, aside).await.map_err(unavailable)
+        })
+    }
+
     fn remove_history(&self, channel: &Arc<str>) -> MaybeReady<Result<(), BrokerError>> {
         let (channels, channel) = (self.of(channel), channel.clone());
-        MaybeReady::later(async move { channels.remove_history(&channel).await.map_err(unavailable) })
+        MaybeReady::later(async move {
+            let removed = channels.remove_history(&channel).await.map_err(unavailable);
+            channels.tails.forget(&channel);
+            removed
+        })
     }
 
     fn trouble(&self) -> Option<String> {

@@ -77,6 +77,7 @@ async fn rounds(channels: &Channels, inlet: &Inlet) {
                 // Another node may have renewed it after subscribers of this one compared their positions.
                 Ok(Fate::Replaced) => {}
             }
+            channels.tails.forget(&channel);
             if told.insert((channel.clone(), one.epoch))
                 && let Some(receiver) = inlet.receiver.get()
             {

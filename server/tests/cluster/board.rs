@@ -1,12 +1,12 @@
 //! How far everybody is, while a run lasts: what conditions of a scenario wait for. Verdicts come from the log alone.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A place in a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Position {
-    pub epoch: String,
+    pub epoch: Arc<str>,
     pub offset: u64,
 }
 
@@ -18,27 +18,36 @@ pub struct Board {
 #[derive(Default)]
 struct State {
     acked: u64,
-    tops: HashMap<String, Position>,
-    positions: HashMap<(u32, String), Position>,
+    tops: HashMap<Arc<str>, Position>,
+    positions: HashMap<(u32, Arc<str>), Position>,
+}
+
+impl State {
+    fn reached(&self, channel: &str, position: &Position) -> bool {
+        let Some(top) = self.tops.get(channel) else { return true };
+        // A subscription without a position knows offsets, but not of which epoch.
+        let comparable = position.epoch.is_empty() || position.epoch == top.epoch;
+        comparable && position.offset >= top.offset
+    }
 }
 
 impl Board {
     /// A message was acknowledged at this place, if it is known.
-    pub fn acked(&self, channel: &str, position: Position) {
+    pub fn acked(&self, channel: &Arc<str>, position: Position) {
         let mut state = self.state();
         state.acked += 1;
         if position.epoch.is_empty() {
             return;
         }
-        let top = state.tops.entry(channel.to_owned()).or_default();
+        let top = state.tops.entry(channel.clone()).or_default();
         if top.epoch != position.epoch || top.offset < position.offset {
             *top = position;
         }
     }
 
     /// A subscriber is there, and has everything up to this place.
-    pub fn reached(&self, who: u32, channel: &str, position: Position) {
-        self.state().positions.insert((who, channel.to_owned()), position);
+    pub fn reached(&self, who: u32, channel: &Arc<str>, position: Position) {
+        self.state().positions.insert((who, channel.clone()), position);
     }
 
     /// How many messages were acknowledged.
@@ -52,29 +61,23 @@ impl Board {
     }
 
     /// Where the subscriptions of some channels are.
-    pub fn positions(&self, channels: &[String]) -> HashMap<(u32, String), Position> {
+    pub fn positions(&self, channels: &[Arc<str>]) -> HashMap<(u32, Arc<str>), Position> {
         let state = self.state();
         let some = state.positions.iter().filter(|((_, channel), _)| channels.contains(channel));
         some.map(|(key, position)| (key.clone(), position.clone())).collect()
     }
 
-    /// Whether a subscription knows its position in a stream.
-    pub fn is_placed(&self, who: u32, channel: &str) -> bool {
+    /// Whether some subscription has not reached the last acknowledged message of its channel.
+    pub fn is_behind(&self) -> bool {
         let state = self.state();
-        state.positions.get(&(who, channel.to_owned())).is_some_and(|position| !position.epoch.is_empty())
+        state.positions.iter().any(|((_, channel), position)| !state.reached(channel, position))
     }
 
-    /// Subscriptions that have not reached the last acknowledged message of their channel.
-    pub fn behind(&self) -> Vec<(u32, String)> {
+    /// The same for subscriptions that know their position.
+    pub fn is_placed_behind(&self) -> bool {
         let state = self.state();
-        let reached = |channel: &str, position: &Position| {
-            let Some(top) = state.tops.get(channel) else { return true };
-            // A subscription without a position knows offsets, but not of which epoch.
-            let comparable = position.epoch.is_empty() || position.epoch == top.epoch;
-            comparable && position.offset >= top.offset
-        };
-        let late = state.positions.iter().filter(|((_, channel), position)| !reached(channel, position));
-        late.map(|(key, _)| key.clone()).collect()
+        let placed = state.positions.iter().filter(|(_, position)| !position.epoch.is_empty());
+        placed.into_iter().any(|((_, channel), position)| !state.reached(channel, position))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -233,6 +233,17 @@ impl Broker {
         self.single().resume();
     }
 
+    /// How often publications that are kept were read so far.
+    pub fn history_reads(&self) -> u64 {
+        let said = self.single().ask(&["INFO", "commandstats"]);
+        let calls = |line: &str| {
+            let fields =
+                line.strip_prefix("cmdstat_xrange:calls=").or(line.strip_prefix("cmdstat_lrange:calls="));
+            fields?.split(',').next()?.parse::<u64>().ok()
+        };
+        said.lines().filter_map(calls).sum()
+    }
+
     /// The servers that Sentinels watch.
     pub fn watched(&self) -> Result<&Watched, String> {
         match self {
@@ -280,7 +291,7 @@ impl Broker {
     /// The Redis that steps without a name mean.
     fn single(&self) -> &Server {
         match self {
-            Self::Redis(server) | Self::RedisNats(_, server) => server,
+            Self::Redis(server) | Self::RedisLists(server) | Self::RedisNats(_, server) => server,
             _ => panic!("a scenario with a broker of several parts must name the part"),
         }
     }

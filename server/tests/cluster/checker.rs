@@ -7,6 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::io::BufRead;
 
 use crate::log::{Event, Line, Micros};
+use crate::measures::Measures;
+use crate::names::Names;
 use crate::verdict::{Kind, Verdict};
 
 /// The server says that the client must start over from what it has.
@@ -16,20 +18,26 @@ const INSUFFICIENT_STATE: u32 = 2500;
 ///
 /// # Errors
 /// When the log cannot be read or holds a line that is none.
-pub fn judge(log: impl BufRead) -> Result<Verdict, String> {
-    let mut checker = Checker::default();
+pub fn judge(log: impl BufRead) -> Result<(Verdict, Measures), String> {
+    let (mut checker, mut measures) = (Checker::default(), Measures::default());
     for line in log.lines() {
         let line = line.map_err(|error| format!("read the log: {error}"))?;
         let line: Line = serde_json::from_str(&line).map_err(|error| format!("{error} in {line}"))?;
+        measures.take(&line);
         checker.take(line);
     }
-    Ok(checker.finish())
+    Ok((checker.finish(), measures.finish()))
 }
+
+/// A word of the log: id of a message, channel or epoch. Zero is the empty one.
+type Word = u32;
+
+/// A place of a stream: channel, epoch and offset.
+type Place = (Word, Word, u64);
 
 /// An acknowledged message.
 struct Acked {
-    channel: String,
-    epoch: String,
+    epoch: Word,
     offset: u64,
     at: Micros,
 }
@@ -38,52 +46,84 @@ struct Acked {
 #[derive(Default)]
 struct Subscription {
     /// Epoch and offset up to which the client has everything, or was told that it has not.
-    epoch: String,
+    epoch: Word,
     offset: u64,
     /// Ended as out of position and not subscribed again yet.
     out_of_position: bool,
     /// Ids handed to the application and when; with the epoch they came in.
-    got: HashMap<String, (String, Micros)>,
+    got: HashMap<Word, (Word, Micros)>,
     /// Parts of streams the client was told it misses.
     told: Vec<Told>,
 }
 
 /// `epoch` from after `from` to `to`.
 struct Told {
-    epoch: String,
+    epoch: Word,
     from: u64,
     to: u64,
 }
 
-#[derive(Default)]
 struct Checker {
-    tried: HashMap<String, String>,
-    acked: HashMap<String, Acked>,
-    subscriptions: HashMap<(u32, String), Subscription>,
+    names: Names,
+    /// Channels of messages that were sent.
+    tried: HashMap<Word, Word>,
+    /// By channel; of a message that was acknowledged several times the last one.
+    acked: HashMap<Word, HashMap<Word, Acked>>,
+    subscriptions: HashMap<(u32, Word), Subscription>,
     /// The id at each place of each stream, as anybody saw it.
-    places: HashMap<(String, String, u64), String>,
+    places: HashMap<Place, Word>,
     /// Places at which there were several.
-    forks: HashSet<(String, String, u64)>,
+    forks: HashSet<Place>,
     /// Times between which something was broken.
     faults: Vec<(Micros, Micros)>,
     broken: usize,
     verdict: Verdict,
 }
 
+impl Default for Checker {
+    fn default() -> Self {
+        let mut names = Names::default();
+        names.number("");
+        Self {
+            names,
+            tried: HashMap::default(),
+            acked: HashMap::default(),
+            subscriptions: HashMap::default(),
+            places: HashMap::default(),
+            forks: HashSet::default(),
+            faults: Vec::new(),
+            broken: 0,
+            verdict: Verdict::default(),
+        }
+    }
+}
+
 impl Checker {
     fn take(&mut self, Line { t, event }: Line) {
         match event {
             Event::Try { id, ch } => {
-                self.tried.insert(id, ch);
+                let (id, channel) = (self.names.number(&id), self.names.number(&ch));
+                self.tried.insert(id, channel);
                 self.verdict.attempted += 1;
             }
-            Event::Ack { id, ch, epoch, offset } => self.acknowledged(t, id, ch, epoch, offset),
-            Event::Subscribed { who, ch, epoch, offset, recovering, recovered } => {
-                self.subscribed((who, ch), epoch, offset, recovering.then_some(recovered));
+            Event::Ack { id, ch, epoch, offset } => {
+                let (id, channel) = (self.names.number(&id), self.names.number(&ch));
+                let epoch = self.names.number(&epoch);
+                self.verdict.acked += 1;
+                self.place(id, (channel, epoch, offset));
+                self.acked.entry(channel).or_default().insert(id, Acked { epoch, offset, at: t });
             }
-            Event::Got { who, ch, id, offset } => self.got(t, (who, ch), id, offset),
+            Event::Subscribed { who, ch, epoch, offset, recovering, recovered } => {
+                let (channel, epoch) = (self.names.number(&ch), self.names.number(&epoch));
+                self.subscribed((who, channel), epoch, offset, recovering.then_some(recovered));
+            }
+            Event::Got { who, ch, id, offset } => {
+                let (id, channel) = (self.names.number(&id), self.names.number(&ch));
+                self.got(t, (who, channel), id, offset);
+            }
             Event::Left { who, ch, code } => {
-                let subscription = self.subscriptions.entry((who, ch)).or_default();
+                let channel = self.names.number(&ch);
+                let subscription = self.subscriptions.entry((who, channel)).or_default();
                 subscription.out_of_position = code == INSUFFICIENT_STATE;
             }
             Event::Closed { .. } => self.verdict.disconnects += 1,
@@ -99,36 +139,33 @@ impl Checker {
                     last.1 = t;
                 }
             }
+            // What is measured beside.
+            _ => {}
         }
-    }
-
-    fn acknowledged(&mut self, t: Micros, id: String, channel: String, epoch: String, offset: u64) {
-        self.verdict.acked += 1;
-        self.place(&id, &channel, &epoch, offset);
-        self.acked.insert(id, Acked { channel, epoch, offset, at: t });
     }
 
     /// Everybody must see the same message at the same place of a stream.
-    fn place(&mut self, id: &str, channel: &str, epoch: &str, offset: u64) {
-        if epoch.is_empty() || offset == 0 {
+    fn place(&mut self, id: Word, place: Place) {
+        let (channel, epoch, offset) = place;
+        if epoch == 0 || offset == 0 {
             return;
         }
-        let key = (channel.to_owned(), epoch.to_owned(), offset);
-        let known = self.places.entry(key.clone()).or_insert_with(|| id.to_owned());
+        let known = *self.places.entry(place).or_insert(id);
         if known != id {
-            self.forks.insert(key);
+            self.forks.insert(place);
+            let [channel, epoch, known, id] = [channel, epoch, known, id].map(|word| self.names.word(word));
             let text = format!("{channel} {epoch}:{offset} is {known} for one and {id} for another");
             self.verdict.found(Kind::Fork, text);
         }
     }
 
-    fn subscribed(&mut self, key: (u32, String), epoch: String, offset: u64, recovered: Option<bool>) {
+    fn subscribed(&mut self, key: (u32, Word), epoch: Word, offset: u64, recovered: Option<bool>) {
         let subscription = self.subscriptions.entry(key).or_default();
         let out_of_position = std::mem::take(&mut subscription.out_of_position);
         let told = recovered == Some(false) || (recovered.is_none() && out_of_position);
         if told {
             self.verdict.honest_gaps += 1;
-            let before = std::mem::replace(&mut subscription.epoch, epoch.clone());
+            let before = std::mem::replace(&mut subscription.epoch, epoch);
             let from = std::mem::replace(&mut subscription.offset, offset);
             if before == epoch {
                 subscription.told.push(Told { epoch, from, to: offset });
@@ -136,7 +173,7 @@ impl Checker {
                 subscription.told.push(Told { epoch: before, from, to: u64::MAX });
                 subscription.told.push(Told { epoch, from: 0, to: offset });
             }
-        } else if subscription.epoch.is_empty() && subscription.offset == 0 {
+        } else if subscription.epoch == 0 && subscription.offset == 0 {
             // The first subscription: its position is where the client begins.
             subscription.epoch = epoch;
             subscription.offset = offset;
@@ -144,45 +181,46 @@ impl Checker {
         // In all other cases the client believes that it has everything: its position stays what it was.
     }
 
-    fn got(&mut self, t: Micros, key: (u32, String), id: String, offset: u64) {
+    fn got(&mut self, t: Micros, key: (u32, Word), id: Word, offset: u64) {
         self.verdict.delivered += 1;
-        let (who, channel) = &key;
-        if self.tried.get(&id) != Some(channel) {
-            self.verdict.found(Kind::Phantom, format!("client {who} got {id} in {channel}, nobody sent it"));
+        let (who, channel) = key;
+        let (word, name) = (self.names.word(id), self.names.word(channel));
+        if self.tried.get(&id) != Some(&channel) {
+            self.verdict.found(Kind::Phantom, format!("client {who} got {word} in {name}, nobody sent it"));
             return;
         }
-        let subscription = self.subscriptions.entry(key.clone()).or_default();
-        let (epoch, last) = (subscription.epoch.clone(), subscription.offset);
+        let subscription = self.subscriptions.entry(key).or_default();
+        let (epoch, last) = (subscription.epoch, subscription.offset);
         let again = subscription.got.get(&id).is_some_and(|(before, _)| *before == epoch);
         if again {
-            let text = format!("client {who} got {id} in {channel} twice, now at {offset}");
             subscription.offset = last.max(offset);
+            let text = format!("client {who} got {word} in {name} twice, now at {offset}");
             self.verdict.found(Kind::Duplicate, text);
             return;
         }
-        subscription.got.insert(id.clone(), (epoch.clone(), t));
+        subscription.got.insert(id, (epoch, t));
         if offset == 0 {
             return;
         }
         if offset <= last {
-            let text = format!("client {who} got {channel}:{offset} after {last}");
+            let text = format!("client {who} got {name}:{offset} after {last}");
             self.verdict.found(Kind::Reorder, text);
             return;
         }
         subscription.offset = offset;
         if offset > last + 1 {
-            let text = format!("client {who} got {channel}:{offset} after {last} and was told nothing");
+            let text = format!("client {who} got {name}:{offset} after {last} and was told nothing");
             self.verdict.found(Kind::SilentGap, text);
         }
-        self.place(&id, channel, &epoch, offset);
+        self.place(id, (channel, epoch, offset));
     }
 
     fn finish(mut self) -> Verdict {
         self.doubled();
         self.out_of_turn();
         for ((who, channel), subscription) in &self.subscriptions {
-            let epochs: HashSet<&str> = subscription.told.iter().map(|told| told.epoch.as_str()).collect();
-            for (id, acked) in self.acked.iter().filter(|(_, acked)| acked.channel == *channel) {
+            let epochs: HashSet<Word> = subscription.told.iter().map(|told| told.epoch).collect();
+            for (id, acked) in self.acked.get(channel).into_iter().flatten() {
                 if let Some((_, at)) = subscription.got.get(id) {
                     self.verdict.worst_delay = self.verdict.worst_delay.max(self.delay(acked.at, *at));
                     continue;
@@ -191,16 +229,15 @@ impl Checker {
                     told.epoch == acked.epoch && told.from < acked.offset && acked.offset <= told.to
                 };
                 // A stream that came and went while the client was away; it was told that streams changed.
-                let unseen = acked.epoch != subscription.epoch && !epochs.contains(acked.epoch.as_str());
+                let unseen = acked.epoch != subscription.epoch && !epochs.contains(&acked.epoch);
                 // A stream that went back and took other messages at the same places; whoever was told that it is
                 // over was told of all of them.
-                let place = (channel.clone(), acked.epoch.clone(), acked.offset);
-                let forked = self.forks.contains(&place)
+                let forked = self.forks.contains(&(*channel, acked.epoch, acked.offset))
                     && subscription.told.iter().any(|told| told.epoch == acked.epoch && told.to == u64::MAX);
                 let told = subscription.told.iter().any(covers) || (unseen && !epochs.is_empty()) || forked;
                 if !told {
-                    let text =
-                        format!("client {who} never got {id}, {channel} {}:{}", acked.epoch, acked.offset);
+                    let [id, channel, epoch] = [*id, *channel, acked.epoch].map(|word| self.names.word(word));
+                    let text = format!("client {who} never got {id}, {channel} {epoch}:{}", acked.offset);
                     self.verdict.found(Kind::Lost, text);
                 }
             }
@@ -210,9 +247,10 @@ impl Checker {
 
     /// The same message at two places of one stream.
     fn doubled(&mut self) {
-        let mut seen: HashMap<(&str, &str, &str), u64> = HashMap::new();
+        let mut seen: HashMap<(Word, Word, Word), u64> = HashMap::new();
         for ((channel, epoch, offset), id) in &self.places {
-            if let Some(other) = seen.insert((channel, epoch, id), *offset) {
+            if let Some(other) = seen.insert((*channel, *epoch, *id), *offset) {
+                let [id, channel, epoch] = [*id, *channel, *epoch].map(|word| self.names.word(word));
                 let text = format!("{id} is at {other} and at {offset} of {channel} {epoch}");
                 self.verdict.found(Kind::Duplicate, text);
             }
@@ -223,12 +261,13 @@ impl Checker {
     fn out_of_turn(&mut self) {
         let mut places: Vec<_> = self.places.iter().collect();
         places.sort_unstable();
-        let mut last: HashMap<(&str, &str, &str), (u64, u64)> = HashMap::new();
+        let mut last: HashMap<(Word, Word, &str), (u64, u64)> = HashMap::new();
         for ((channel, epoch, offset), id) in places {
-            let Some((publisher, number)) = id.rsplit_once('-') else { continue };
+            let Some((publisher, number)) = self.names.word(*id).rsplit_once('-') else { continue };
             let Ok(number) = number.parse::<u64>() else { continue };
-            let before = last.insert((channel, epoch, publisher), (number, *offset));
+            let before = last.insert((*channel, *epoch, publisher), (number, *offset));
             if let Some((before, at)) = before.filter(|(before, _)| *before > number) {
+                let channel = self.names.word(*channel);
                 let text = format!(
                     "{publisher} sent {number} before {before}, in {channel} they are at {offset} and {at}"
                 );

@@ -1,9 +1,12 @@
 //! The checker itself: short logs with one fault each, and those that have none.
 
+use std::sync::Arc;
+
 use libtest_mimic::{Failed, Trial};
 
 use crate::checker::judge;
 use crate::log::{Event, Line};
+use crate::measures::Measures;
 use crate::verdict::{Kind, Verdict};
 
 const CHANNEL: &str = "flow:0";
@@ -54,7 +57,7 @@ pub fn trials() -> Vec<Trial> {
 fn compare(events: &[Event], expected: &[Kind]) -> Result<(), Failed> {
     let lines = events.iter().zip(1..).map(|(event, t)| Line { t, event: event.clone() });
     let log: Vec<String> = lines.map(|line| serde_json::to_string(&line)).collect::<Result<_, _>>()?;
-    let verdict: Verdict = judge(log.join("\n").as_bytes())?;
+    let (verdict, _): (Verdict, Measures) = judge(log.join("\n").as_bytes())?;
     let kinds = [Kind::Lost, Kind::SilentGap, Kind::Duplicate, Kind::Reorder, Kind::Phantom, Kind::Fork];
     let found: Vec<Kind> = kinds.into_iter().filter(|kind| verdict.count(*kind) > 0).collect();
     let mut expected = expected.to_vec();
@@ -75,7 +78,7 @@ fn story(parts: &[Vec<Event>]) -> Vec<Event> {
 fn subscribed(epoch: &str, offset: u64, recovered: Option<bool>) -> Vec<Event> {
     vec![Event::Subscribed {
         who: 1,
-        ch: CHANNEL.to_owned(),
+        ch: CHANNEL.into(),
         epoch: epoch.to_owned(),
         offset,
         recovering: recovered.is_some(),
@@ -99,9 +102,9 @@ fn sent(number: u64) -> Vec<Event> {
 
 /// Message `number` was acknowledged at `offset`.
 fn sent_in(epoch: &str, offset: u64, number: u64) -> Vec<Event> {
-    let (id, ch) = (format!("p0-{number}"), CHANNEL.to_owned());
+    let (id, ch) = (format!("p0-{number}"), Arc::from(CHANNEL));
     vec![
-        Event::Try { id: id.clone(), ch: ch.clone() },
+        Event::Try { id: id.clone(), ch: Arc::clone(&ch) },
         Event::Ack { id, ch, epoch: epoch.to_owned(), offset },
     ]
 }
@@ -111,5 +114,5 @@ fn got(number: u64) -> Vec<Event> {
 }
 
 fn got_id(offset: u64, number: u64) -> Vec<Event> {
-    vec![Event::Got { who: 1, ch: CHANNEL.to_owned(), id: format!("p0-{number}"), offset }]
+    vec![Event::Got { who: 1, ch: CHANNEL.into(), id: format!("p0-{number}"), offset }]
 }

@@ -116,6 +116,19 @@ impl Node {
         }
     }
 
+    /// Whether there is a process.
+    pub fn is_running(&self) -> bool {
+        !self.ended()
+    }
+
+    /// Bytes of memory in use, when there is a process.
+    pub fn memory(&self) -> Option<u64> {
+        let process = lock(&self.child).as_ref()?.id();
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+    }
+
     /// Asks the process to end and waits until it did.
     pub fn terminate(&self) -> Result<(), String> {
         self.signal("TERM")?;

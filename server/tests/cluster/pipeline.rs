@@ -28,7 +28,7 @@ pub struct Pipeline {
     pub name: String,
     /// `host:port` of nodes; messages go to them in turn.
     pub addresses: Vec<String>,
-    pub channels: Vec<String>,
+    pub channels: Vec<Arc<str>>,
     /// Messages a second.
     pub rate: u32,
     pub log: Arc<Log>,
@@ -38,7 +38,7 @@ pub struct Pipeline {
 /// A connection and the messages whose replies are still to come.
 struct Way {
     socket: Socket,
-    under_way: VecDeque<(String, String)>,
+    under_way: VecDeque<(String, Arc<str>)>,
 }
 
 impl Pipeline {
@@ -67,7 +67,7 @@ impl Pipeline {
             let way = &mut ways[next];
             let id = format!("{}-{number}", self.name);
             self.log.write(Event::Try { id: id.clone(), ch: channel.clone() });
-            let command = json!({"id": number + 2, "publish": {"channel": channel, "data": {"id": id}}});
+            let command = json!({"id": number + 2, "publish": {"channel": **channel, "data": {"id": id}}});
             way.socket.send(Message::text(command.to_string())).await.expect("publish commands can be sent");
             way.under_way.push_back((id, channel.clone()));
         }

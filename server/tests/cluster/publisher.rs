@@ -2,7 +2,7 @@
 //! message is kept.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::board::{Board, Position};
 use crate::log::{Event, Log};
+use crate::ways::Ways;
 
 /// Key of the server API.
 pub const API_KEY: &str = "cluster-api-key";
@@ -59,11 +60,15 @@ impl Api {
 /// A task that publishes one message after the other.
 pub struct Publisher {
     pub name: String,
-    /// `host:port` of nodes, in the order they are tried.
-    pub addresses: Vec<String>,
-    pub channels: Vec<String>,
+    /// Nodes, tried in turn.
+    pub ways: Arc<Ways>,
+    /// The first of them.
+    pub first: usize,
+    pub channels: Vec<Arc<str>>,
     /// Messages a second.
     pub rate: u32,
+    /// Messages sent with one call, each in a channel of its own.
+    pub batch: usize,
     /// Whether messages carry a key by which a second attempt is recognised.
     pub idempotent: bool,
     pub api: Api,
@@ -71,61 +76,108 @@ pub struct Publisher {
     pub board: Arc<Board>,
 }
 
+/// A message that is not acknowledged yet.
+struct Message {
+    id: String,
+    channel: Arc<str>,
+}
+
 impl Publisher {
     /// Publishes until `stop`, and then until the last message is acknowledged.
     pub async fn run(self, mut stop: watch::Receiver<bool>, mut hush: watch::Receiver<bool>) {
-        let mut ticks = interval(Duration::from_secs(1) / self.rate);
+        let batch = self.batch.clamp(1, self.channels.len());
+        let every = Duration::from_secs(1) * u32::try_from(batch).unwrap_or(u32::MAX) / self.rate;
+        let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut addresses = self.addresses.iter().cycle();
-        let mut address = addresses.next();
-        for (number, channel) in self.channels.iter().cycle().enumerate() {
+        let mut numbered = self.channels.iter().cycle().enumerate();
+        let mut at = self.first;
+        loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 _ = ticks.tick() => {}
             }
             // Whoever hushed publishers lets them speak before they are stopped.
             let _ = hush.wait_for(|hush| !*hush).await;
-            self.message(number, channel, &mut addresses, &mut address).await;
+            let messages = numbered.by_ref().take(batch).map(|(number, channel)| self.next(number, channel));
+            self.keep(messages.collect(), &mut at).await;
         }
     }
 
     /// Publishes one message in each channel.
     pub async fn once(self) {
-        let mut addresses = self.addresses.iter().cycle();
-        let mut address = addresses.next();
+        let mut at = self.first;
         for (number, channel) in self.channels.iter().enumerate() {
-            self.message(number, channel, &mut addresses, &mut address).await;
+            self.keep(vec![self.next(number, channel)], &mut at).await;
         }
     }
 
-    /// Publishes a message, at one node after the other until it is kept.
-    async fn message<'a>(
-        &self,
-        number: usize,
-        channel: &str,
-        addresses: &mut impl Iterator<Item = &'a String>,
-        address: &mut Option<&'a String>,
-    ) {
+    fn next(&self, number: usize, channel: &Arc<str>) -> Message {
         let id = format!("{}-{number}", self.name);
-        self.log.write(Event::Try { id: id.clone(), ch: channel.to_owned() });
-        while let Some(node) = *address {
-            if let Some(position) = self.publish(node, channel, &id).await {
-                let (ch, Position { epoch, offset }) = (channel.to_owned(), position.clone());
-                self.log.write(Event::Ack { id, ch, epoch, offset });
-                return self.board.acked(channel, position);
+        self.log.write(Event::Try { id: id.clone(), ch: channel.clone() });
+        Message { id, channel: channel.clone() }
+    }
+
+    /// Publishes messages, at one node after the other until all are kept.
+    async fn keep(&self, mut messages: Vec<Message>, at: &mut usize) {
+        loop {
+            *at = self.ways.for_backend(*at);
+            let began = Instant::now();
+            let answers = self.publish(self.ways.address(*at), &messages).await;
+            let answers = answers.unwrap_or_else(|why| messages.iter().map(|_| Err(why.clone())).collect());
+            let mut left = Vec::new();
+            for (message, answer) in messages.into_iter().zip(answers) {
+                match answer {
+                    Ok(position) => self.acknowledged(message, position),
+                    Err(why) => left.push((message, why)),
+                }
             }
+            if left.is_empty() {
+                return;
+            }
+            let after = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let failed = |(message, why): (Message, String)| {
+                self.log.write(Event::Failed { node: self.ways.name(*at), after, why });
+                message
+            };
+            messages = left.into_iter().map(failed).collect();
             tokio::time::sleep(BACKOFF).await;
-            *address = addresses.next();
+            *at += 1;
         }
     }
 
-    async fn publish(&self, address: &str, channel: &str, id: &str) -> Option<Position> {
-        let mut request = json!({"channel": channel, "data": {"id": id}});
-        if self.idempotent {
-            request["idempotency_key"] = id.into();
-        }
-        let answer = self.api.call(address, "publish", &request).await.ok()?;
-        let result = &answer["result"];
-        Some(Position { epoch: result["epoch"].as_str()?.to_owned(), offset: result["offset"].as_u64()? })
+    fn acknowledged(&self, Message { id, channel }: Message, position: Position) {
+        let Position { epoch, offset } = position.clone();
+        self.log.write(Event::Ack { id, ch: channel.clone(), epoch: epoch.to_string(), offset });
+        self.board.acked(&channel, position);
     }
+
+    /// Asks a node to publish; where each message is kept, or why it is not.
+    async fn publish(
+        &self,
+        address: &str,
+        messages: &[Message],
+    ) -> Result<Vec<Result<Position, String>>, String> {
+        let request = |Message { id, channel }: &Message| {
+            let mut request = json!({"channel": &**channel, "data": {"id": id}});
+            if self.idempotent {
+                request["idempotency_key"] = id.as_str().into();
+            }
+            request
+        };
+        if let [message] = messages {
+            let answer = self.api.call(address, "publish", &request(message)).await?;
+            return Ok(vec![position(&answer["result"]).ok_or_else(|| answer.to_string())]);
+        }
+        let commands: Vec<Value> =
+            messages.iter().map(|message| json!({"publish": request(message)})).collect();
+        let answer =
+            self.api.call(address, "batch", &json!({"commands": commands, "parallel": true})).await?;
+        let replies = answer["replies"].as_array().filter(|replies| replies.len() == messages.len());
+        let replies = replies.ok_or_else(|| answer.to_string())?;
+        Ok(replies.iter().map(|reply| position(&reply["publish"]).ok_or_else(|| reply.to_string())).collect())
+    }
+}
+
+fn position(result: &Value) -> Option<Position> {
+    Some(Position { epoch: result["epoch"].as_str()?.into(), offset: result["offset"].as_u64()? })
 }

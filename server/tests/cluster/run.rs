@@ -1,6 +1,6 @@
 //! Runs a scenario: brings up the cluster and its load, does what the timeline says, and gives the log to the checker.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
@@ -13,31 +13,35 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::timeout;
 
+use crate::bars::Size;
 use crate::board::{Board, Position};
 use crate::broker::{Broker, Failing, Watched};
 use crate::checker;
 use crate::link::{Link, State};
 use crate::log::{Event, Log};
+use crate::measures::Measures;
 use crate::node::{Node, OTHER, other_binary, own_binary};
 use crate::pipeline::Pipeline;
 use crate::publisher::{API_KEY, Api, Publisher};
+use crate::sampler::Sampler;
 use crate::scenario::{Load, Publishing, Scenario, Step, merged};
 use crate::slots::Slotted;
 use crate::subscriber::Subscriber;
 use crate::verdict::Verdict;
+use crate::ways::Ways;
 
 /// Longest wait for a condition.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks at a condition.
 const POLL: Duration = Duration::from_millis(10);
 
 /// What a run showed.
 pub struct Outcome {
     pub verdict: Verdict,
+    pub measures: Measures,
     /// WARN and ERROR lines nodes must not have logged.
     pub problems: Vec<String>,
-    /// How many subscriptions there were.
-    pub subscriptions: usize,
+    pub size: Size,
 }
 
 /// Runs a scenario to its end.
@@ -52,11 +56,13 @@ pub async fn run(scenario: &Scenario) -> Result<Outcome, String> {
     let allowed = scenario.allow_log.iter().map(|pattern| Regex::new(pattern)).collect::<Result<Vec<_>, _>>();
     let allowed = allowed.map_err(|error| error.to_string())?;
     let problems = stage.nodes.iter().flat_map(|member| member.node.problems(&allowed)).collect();
-    let subscriptions = stage.board.subscriptions();
+    let (nodes, channels) = (stage.nodes.len(), stage.channels.len());
+    let size = Size { nodes, channels, subscriptions: stage.board.subscriptions() };
     drop(stage);
     let path = log.finish().map_err(|error| error.to_string())?;
-    let verdict = checker::judge(BufReader::new(File::open(path).map_err(|error| error.to_string())?))?;
-    Ok(Outcome { verdict, problems, subscriptions })
+    let (verdict, measures) =
+        checker::judge(BufReader::new(File::open(path).map_err(|error| error.to_string())?))?;
+    Ok(Outcome { verdict, measures, problems, size })
 }
 
 /// The cluster and what stands around it.
@@ -66,20 +72,35 @@ struct Stage {
     api: Api,
     log: Arc<Log>,
     board: Arc<Board>,
-    channels: Vec<String>,
-    subscribers: usize,
+    ways: Arc<Ways>,
+    channels: Vec<Arc<str>>,
     /// Whether publishers are to say nothing.
     hush: watch::Sender<bool>,
     /// Where subscriptions were whose streams a primary took with it.
-    forgotten: Mutex<HashMap<(u32, String), Position>>,
+    forgotten: Mutex<HashMap<(u32, Arc<str>), Position>>,
+    /// Channels of each client.
+    subscribed: Vec<Vec<Arc<str>>>,
+    hearing: Mutex<Hearing>,
+    /// Reads of history by the broker until clients lost their connections, when they are counted.
+    reads: Mutex<Option<u64>>,
+    counts_reads: bool,
+    _samplers: JoinSet<()>,
 }
 
-/// A node, its way to the broker, and the way of clients to it.
+/// A node and its way to the broker.
 struct Member {
-    name: String,
-    node: Node,
+    name: Arc<str>,
+    node: Arc<Node>,
     link: Link,
-    front: Link,
+}
+
+/// Which nodes messages can reach.
+#[derive(Default)]
+struct Hearing {
+    broker_is_down: bool,
+    cut: HashSet<Arc<str>>,
+    /// Those of which the log says that nothing reaches them.
+    deaf: HashSet<Arc<str>>,
 }
 
 impl Stage {
@@ -91,19 +112,42 @@ impl Stage {
             let linked = link.address().to_string();
             let address = if broker.takes_links() { linked } else { broker.address() };
             let config = config(scenario, &broker.config(&address));
-            let node =
-                Node::new(PathBuf::from(env!("CARGO_BIN_EXE_gyre")), config).map_err(|e| e.to_string())?;
-            let front = Link::open(node.address()).await.map_err(|error| error.to_string())?;
-            nodes.push(Member { name: name.to_string(), node, link, front });
+            let binary = if scenario.begins_with_other { other()? } else { own_binary() };
+            let node = Arc::new(Node::new(binary, config).map_err(|e| e.to_string())?);
+            nodes.push(Member { name: name.to_string().into(), node, link });
         }
         for member in &nodes {
             block_in_place(|| member.node.start())?;
         }
-        let channels = (0..scenario.load.channels).map(|index| format!("flow:{index}")).collect();
-        let subscribers = scenario.load.subscribers;
-        let (hush, forgotten) = (watch::Sender::new(false), Mutex::default());
-        let (api, board) = (Api::new(), Arc::default());
-        let stage = Self { broker, nodes, api, log, board, channels, subscribers, hush, forgotten };
+        let load = &scenario.load;
+        let channels: Vec<Arc<str>> =
+            (0..load.channels).map(|index| format!("flow:{index}").into()).collect();
+        let each = if load.channels_each == 0 { channels.len() } else { load.channels_each };
+        let subscribed = |client| channels.iter().cycle().skip(client * each).take(each).cloned().collect();
+        let subscribed = (0..load.subscribers).map(|client| subscribed(client % channels.len())).collect();
+        let addresses = nodes.iter().map(|member| (member.name.to_string(), member.node.address()));
+        let ways = Arc::new(Ways::new(addresses, load.balanced));
+        let sampler = Sampler { api: Api::new(), log: log.clone(), ways: ways.clone() };
+        let mut samplers = JoinSet::new();
+        for (at, member) in nodes.iter().enumerate() {
+            sampler.watch(&mut samplers, at, member.node.clone());
+        }
+        let stage = Self {
+            broker,
+            nodes,
+            api: sampler.api,
+            log,
+            board: Arc::default(),
+            ways,
+            channels,
+            hush: watch::Sender::new(false),
+            forgotten: Mutex::default(),
+            subscribed,
+            hearing: Mutex::default(),
+            reads: Mutex::default(),
+            counts_reads: scenario.bars.history_reads.is_some(),
+            _samplers: samplers,
+        };
         for member in &stage.nodes {
             stage.ready(&member.node, 200).await?;
         }
@@ -114,17 +158,18 @@ impl Stage {
     async fn load(&self, scenario: &Scenario) -> Result<(), String> {
         let load = &scenario.load;
         let mut subscribers = JoinSet::new();
-        for index in 0..load.subscribers {
+        for (index, channels) in self.subscribed.iter().enumerate() {
             let subscriber = Subscriber {
                 who: u32::try_from(index).map_err(|error| error.to_string())?,
-                addresses: self.fronts_from(index),
-                channels: self.channels.clone(),
+                ways: self.ways.clone(),
+                first: index,
+                channels: channels.clone(),
                 log: self.log.clone(),
                 board: self.board.clone(),
             };
             subscribers.spawn(subscriber.run());
         }
-        let expected = load.subscribers * load.channels;
+        let expected: usize = self.subscribed.iter().map(Vec::len).sum();
         self.until("subscriptions", || self.board.subscriptions() == expected).await?;
         let (stop, stopped) = watch::channel(false);
         let mut publishers = JoinSet::new();
@@ -136,39 +181,22 @@ impl Stage {
         ended(&mut publishers).await?;
         self.last_message().await?;
         // What never arrives is a matter for the checker.
-        let _ = self.until("deliveries", || self.board.behind().is_empty()).await;
+        let _ = self.until("deliveries", || !self.board.is_behind()).await;
         while let Some(ended) = subscribers.try_join_next() {
             ended.map_err(|error| format!("a subscriber: {error}"))?;
         }
         Ok(())
     }
 
-    /// Addresses of all nodes; each publisher begins at another.
-    fn addresses_from(&self, index: usize) -> Vec<String> {
-        self.rotated(index, |member| member.node.address())
-    }
-
-    /// The same for clients that subscribe, whose ways can be cut.
-    fn fronts_from(&self, index: usize) -> Vec<String> {
-        self.rotated(index, |member| member.front.address().to_string())
-    }
-
-    fn rotated(&self, index: usize, address: impl Fn(&Member) -> String) -> Vec<String> {
-        let mut addresses: Vec<String> = self.nodes.iter().map(address).collect();
-        let count = addresses.len();
-        addresses.rotate_left(index % count);
-        addresses
-    }
-
     fn publish(&self, tasks: &mut JoinSet<()>, load: &Load, index: usize, stopped: watch::Receiver<bool>) {
-        let mut addresses = self.addresses_from(index);
         match load.publishing {
             Publishing::Backends | Publishing::Racing => {
                 let racing = load.publishing == Publishing::Racing;
                 let name = if racing { "all".to_owned() } else { format!("p{index}") };
-                tasks.spawn(self.publisher(name, addresses, load).run(stopped, self.hush.subscribe()));
+                tasks.spawn(self.publisher(name, index, load).run(stopped, self.hush.subscribe()));
             }
             Publishing::Pipelined | Publishing::PipelinedOverAll => {
+                let mut addresses = self.ways.addresses_from(index);
                 if load.publishing == Publishing::Pipelined {
                     addresses.truncate(1);
                 }
@@ -185,12 +213,14 @@ impl Stage {
         }
     }
 
-    fn publisher(&self, name: String, addresses: Vec<String>, load: &Load) -> Publisher {
+    fn publisher(&self, name: String, first: usize, load: &Load) -> Publisher {
         Publisher {
             name,
-            addresses,
+            ways: self.ways.clone(),
+            first,
             channels: self.channels.clone(),
             rate: load.rate,
+            batch: load.batch,
             idempotent: load.idempotent,
             api: self.api.clone(),
             log: self.log.clone(),
@@ -201,7 +231,7 @@ impl Stage {
     /// One more message in each channel: whoever has it has all others, or will never get them.
     async fn last_message(&self) -> Result<(), String> {
         let load = Load { rate: 1000, ..Load::default() };
-        let publisher = self.publisher("last".to_owned(), self.addresses_from(0), &load);
+        let publisher = self.publisher("last".to_owned(), 0, &load);
         let all = timeout(PATIENCE, publisher.once()).await;
         all.map_err(|_| "the last message of a channel is not acknowledged".to_owned())
     }
@@ -214,6 +244,59 @@ impl Stage {
     }
 
     async fn step(&self, step: &Step) -> Result<(), String> {
+        self.foretell(step);
+        self.carry_out(step).await?;
+        self.tell(step);
+        Ok(())
+    }
+
+    /// Logs what a step is about to do.
+    fn foretell(&self, step: &Step) {
+        match step {
+            Step::Kill(name) | Step::Pause(name) if name != "broker" => {
+                self.log.write(Event::Gone { node: name.as_str().into() });
+            }
+            Step::Terminate(name) => self.log.write(Event::Leaving { node: name.as_str().into() }),
+            Step::CutClients(_) if self.counts_reads => {
+                let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+                reads.get_or_insert_with(|| block_in_place(|| self.broker.history_reads()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Logs what a step did.
+    fn tell(&self, step: &Step) {
+        match step {
+            Step::Terminate(name) => self.log.write(Event::Gone { node: name.as_str().into() }),
+            Step::Ready(name) => self.log.write(Event::Serving { node: name.as_str().into() }),
+            Step::Resume(name) if name != "broker" => {
+                self.log.write(Event::Serving { node: name.as_str().into() });
+            }
+            Step::Present => self.log.write(Event::Present),
+            Step::Delivered => {
+                let before = self.reads.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(before) = before {
+                    let count = block_in_place(|| self.broker.history_reads()) - before;
+                    self.log.write(Event::Reads { count });
+                }
+            }
+            _ => {}
+        }
+        let mut hearing = self.hearing.lock().unwrap_or_else(PoisonError::into_inner);
+        hearing.take(step);
+        for member in &self.nodes {
+            let node = member.name.clone();
+            let deaf = hearing.broker_is_down || hearing.cut.contains(&node);
+            if deaf && hearing.deaf.insert(node.clone()) {
+                self.log.write(Event::Deaf { node });
+            } else if !deaf && hearing.deaf.remove(&node) {
+                self.log.write(Event::Hearing { node });
+            }
+        }
+    }
+
+    async fn carry_out(&self, step: &Step) -> Result<(), String> {
         match step {
             Step::Wait(time) => tokio::time::sleep(*time).await,
             Step::Kill(target) if target == "broker" => block_in_place(|| self.broker.kill()),
@@ -260,19 +343,16 @@ impl Stage {
             Step::Freeze(name) => self.member(name)?.link.set(State::Frozen),
             Step::Slow { node, by } => self.member(node)?.link.set(State::Slow(*by)),
             Step::Heal(name) => self.member(name)?.link.set(State::Whole),
-            Step::CutClients(name) => self.member(name)?.front.set(State::Cut),
-            Step::HealClients(name) => self.member(name)?.front.set(State::Whole),
+            Step::CutClients(name) => self.ways.cut(name),
+            Step::HealClients(name) => self.ways.heal(name),
             Step::Fault(what) => self.log.write(Event::Fault { what: what.clone() }),
             Step::Healed(what) => self.log.write(Event::Healed { what: what.clone() }),
             Step::Published(count) => {
                 let target = self.board.count() + count;
                 self.until("publications", || self.board.count() >= target).await?;
             }
-            Step::Delivered => self.until("deliveries", || self.board.behind().is_empty()).await?,
-            Step::Recovered => {
-                let placed = |(who, channel): &(u32, String)| self.board.is_placed(*who, channel);
-                self.until("deliveries", || !self.board.behind().iter().any(placed)).await?;
-            }
+            Step::Delivered => self.until("deliveries", || !self.board.is_behind()).await?,
+            Step::Recovered => self.until("deliveries", || !self.board.is_placed_behind()).await?,
             Step::Ready(name) => self.ready(&self.member(name)?.node, 200).await?,
             Step::Blind(name) => self.ready(&self.member(name)?.node, 503).await?,
             Step::Present => self.present().await?,
@@ -294,7 +374,7 @@ impl Stage {
     }
 
     /// Remembers in which streams subscriptions of some channels are.
-    fn remember(&self, channels: &[String]) {
+    fn remember(&self, channels: &[Arc<str>]) {
         let positions = self.board.positions(channels);
         *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner) = positions;
     }
@@ -329,15 +409,17 @@ impl Stage {
     /// Waits until presence of all channels counts all clients, and no ghosts, wherever it is asked for.
     async fn present(&self) -> Result<(), String> {
         let wait = async {
-            for (member, channel) in self.nodes.iter().flat_map(|m| self.channels.iter().map(move |c| (m, c)))
-            {
-                let request = json!({"channel": channel});
+            for member in self.nodes.iter().filter(|member| member.node.is_running()) {
                 let address = member.node.address();
-                let count = || self.api.call(&address, "presence_stats", &request);
-                while count().await.ok().and_then(|answer| answer["result"]["num_clients"].as_u64())
-                    != Some(self.subscribers as u64)
-                {
-                    tokio::time::sleep(POLL).await;
+                for channel in &self.channels {
+                    let expected = self.subscribed.iter().filter(|own| own.contains(channel)).count();
+                    let request = json!({"channel": **channel});
+                    let count = || self.api.call(&address, "presence_stats", &request);
+                    while count().await.ok().and_then(|answer| answer["result"]["num_clients"].as_u64())
+                        != Some(expected as u64)
+                    {
+                        tokio::time::sleep(POLL).await;
+                    }
                 }
             }
         };
@@ -345,7 +427,7 @@ impl Stage {
     }
 
     fn member(&self, name: &str) -> Result<&Member, String> {
-        self.nodes.iter().find(|member| member.name == name).ok_or_else(|| format!("no node {name}"))
+        self.nodes.iter().find(|member| *member.name == *name).ok_or_else(|| format!("no node {name}"))
     }
 
     /// Waits until `/ready` answers with a status.
@@ -366,6 +448,25 @@ impl Stage {
             }
         };
         timeout(PATIENCE, wait).await.map_err(|_| format!("{what} did not come in {PATIENCE:?}"))
+    }
+}
+
+impl Hearing {
+    /// Takes what a step did to the ways of messages.
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Kill(target) | Step::Pause(target) if target == "broker" => self.broker_is_down = true,
+            Step::KillPrimary | Step::DetachReplica => self.broker_is_down = true,
+            Step::Start(target) | Step::Resume(target) if target == "broker" => self.broker_is_down = false,
+            Step::Elected => self.broker_is_down = false,
+            Step::Cut(name) | Step::Freeze(name) => {
+                self.cut.insert(name.as_str().into());
+            }
+            Step::Heal(name) => {
+                self.cut.remove(name.as_str());
+            }
+            _ => {}
+        }
     }
 }
 

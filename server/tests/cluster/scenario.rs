@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::bars::{Bar, Bars};
 use crate::broker::BrokerKind;
 use crate::verdict::Kind;
 
@@ -45,6 +46,9 @@ pub struct Scenario {
     /// Configuration of nodes, over the harness's own.
     #[serde(default)]
     pub config: Value,
+    /// Laid over `config` in the long form.
+    #[serde(default)]
+    nightly_config: Value,
     /// Options of the namespace `flow`, over the harness's own.
     #[serde(default)]
     pub namespace: Map<String, Value>,
@@ -64,11 +68,16 @@ pub struct Scenario {
 pub struct Load {
     pub nodes: usize,
     pub channels: usize,
-    /// Clients; each subscribes to every channel.
     pub subscribers: usize,
+    /// Channels each client subscribes to; zero is all of them.
+    pub channels_each: usize,
     pub publishers: usize,
     /// Messages a second of each publisher.
     pub rate: u32,
+    /// Messages backends send with one call.
+    pub batch: usize,
+    /// Whether clients and backends ask only nodes that say they are ready, as behind a load balancer.
+    pub balanced: bool,
     pub publishing: Publishing,
     /// Whether publishers send idempotency keys.
     pub idempotent: bool,
@@ -94,40 +103,15 @@ impl Default for Load {
             nodes: 2,
             channels: 10,
             subscribers: 4,
+            channels_each: 0,
             publishers: 4,
             rate: 50,
+            batch: 1,
+            balanced: false,
             publishing: Publishing::Backends,
             idempotent: true,
         }
     }
-}
-
-/// What a run must reach beside losing nothing.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Bars {
-    /// Whether clients may be told that they miss something.
-    #[serde(default)]
-    pub honest_gaps: HonestGaps,
-    /// Whether the broker may forget what it acknowledged and give its place to another message. Everybody must be
-    /// told then, like of any other loss.
-    #[serde(default)]
-    pub forks: bool,
-    /// Longest time from the acknowledgement, or the end of the fault it fell into, to a delivery.
-    #[serde(default, deserialize_with = "optional_duration")]
-    pub delay: Option<Duration>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HonestGaps {
-    /// Nothing was really lost, so nobody may be told so.
-    #[default]
-    None,
-    /// What was lost is gone; each subscription must be told.
-    Everyone,
-    /// It depends on the moment.
-    Allowed,
 }
 
 /// A negative control.
@@ -141,16 +125,31 @@ pub struct Control {
     /// Laid over `load`.
     #[serde(default)]
     pub load: Value,
+    /// Laid over `config`.
+    #[serde(default)]
+    pub config: Value,
     /// What the checker must find.
+    #[serde(default)]
     pub finds: Vec<Kind>,
+    /// Bars that must be missed.
+    #[serde(default)]
+    pub misses: Vec<Bar>,
 }
 
-/// One step of a timeline. Targets are `broker` or a node's name: `a`, `b`, …
+impl Control {
+    /// Whether the form that runs can show nothing of what must be found.
+    pub fn is_for_later(&self) -> bool {
+        !nightly() && self.finds.is_empty() && self.misses.iter().all(|bar| bar.is_measured())
+    }
+}
+
+/// One step of a timeline. Targets are `broker` or a node's name: `a`, `b`, … Where there are two values in a list,
+/// the second is for the long form.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
     /// The time line goes on after this time.
-    Wait(#[serde(deserialize_with = "duration")] Duration),
+    Wait(#[serde(deserialize_with = "sized_duration")] Duration),
     /// Ends a process at once.
     Kill(String),
     /// Ends the Redis that is the primary at once.
@@ -223,7 +222,7 @@ pub enum Step {
     /// What was broken is whole again: from here on the bars count.
     Healed(String),
     /// Waits until so many more messages are acknowledged.
-    Published(u64),
+    Published(#[serde(deserialize_with = "sized")] u64),
     /// Waits until every subscriber has everything.
     Delivered,
     /// Waits until every subscriber that has a position has everything.
@@ -243,6 +242,7 @@ impl Scenario {
     fn sized(mut self) -> Result<Self, String> {
         if nightly() {
             self.load = laid_over(&self.load, &self.nightly)?;
+            self.config = merged(&self.config, &self.nightly_config);
         }
         Ok(self)
     }
@@ -252,6 +252,7 @@ impl Scenario {
         let mut weak = self.clone();
         weak.load = laid_over(&self.load, &control.load)?;
         weak.namespace.extend(control.namespace.clone());
+        weak.config = merged(&self.config, &control.config);
         Ok(weak)
     }
 }
@@ -299,15 +300,43 @@ pub fn load_all(directory: &Path) -> Result<Vec<Scenario>, String> {
     Ok(scenarios)
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
+/// A value, or one for each form.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Sized<T> {
+    Both(T),
+    Each(T, T),
+}
+
+impl<T> Sized<T> {
+    fn value(self) -> T {
+        match self {
+            Self::Each(_, long) if nightly() => long,
+            Self::Both(value) | Self::Each(value, _) => value,
+        }
+    }
+}
+
+fn sized<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Ok(Sized::<u64>::deserialize(deserializer)?.value())
+}
+
+fn sized_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    parsed(&Sized::<String>::deserialize(deserializer)?.value())
+}
+
+pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    parsed(&String::deserialize(deserializer)?)
+}
+
+fn parsed<E: serde::de::Error>(text: &str) -> Result<Duration, E> {
     let parsed = match text.strip_suffix("ms") {
         Some(number) => number.parse().ok().map(Duration::from_millis),
         None => text.strip_suffix('s').and_then(|number| number.parse().ok()).map(Duration::from_secs_f64),
     };
-    parsed.ok_or_else(|| serde::de::Error::custom(format!("{text} is no time such as 300ms or 2s")))
+    parsed.ok_or_else(|| E::custom(format!("{text} is no time such as 300ms or 2s")))
 }
 
-fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
 }

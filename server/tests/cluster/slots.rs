@@ -1,7 +1,7 @@
 //! A Redis Cluster under a scenario: whose turn it is to die, lag or give slots away.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::broker::Failing;
 use crate::redis::cluster::Move;
@@ -82,9 +82,10 @@ impl Slotted {
     }
 
     /// Kills the primary whose replica was held back. Answers which of `channels` were kept there.
-    pub fn kill_forgotten(&self, channels: &[String]) -> Vec<String> {
+    pub fn kill_forgotten(&self, channels: &[Arc<str>]) -> Vec<Arc<str>> {
         let port = self.former();
-        let kept = |channel: &&String| self.cluster.owner(&self.tag(channel)).map(|owner| owner.port) == port;
+        let kept =
+            |channel: &&Arc<str>| self.cluster.owner(&self.tag(channel)).map(|owner| owner.port) == port;
         let kept = channels.iter().filter(kept).cloned().collect();
         if let Some(port) = port {
             self.cluster.at(port).kill();
