@@ -314,9 +314,13 @@ impl Shard {
     pub(super) fn on_gap(&mut self, channel: Arc<str>) {
         let Some(index) = self.channels.find(&channel) else { return };
         let entry = self.channels.get_mut(index);
-        if !entry.subscribers.iter().any(|subscriber| subscriber.flags.positioned) {
+        let placed = entry.subscribers.iter().filter(|one| one.flags.positioned && !one.holding);
+        let highest = placed.max_by_key(|one| one.offset);
+        let had = highest.map(|one| StreamPosition { offset: one.offset, epoch: one.epoch.clone() });
+        if had.is_none() && !entry.subscribers.iter().any(|subscriber| subscriber.flags.positioned) {
             return;
         }
+        let had = had.unwrap_or_default();
         entry.checked = Some(self.now.instant);
         let meta_ttl = entry.history_meta_ttl;
         self.metrics.action(Action::HistoryStreamTop);
@@ -327,7 +331,7 @@ impl Shard {
                 let Ok(turn) = shared.gap_checks.acquire().await else { return };
                 let broker = &*shared.backend.broker;
                 if let Some(top) = top_to_compare(broker, &channel, meta_ttl, Some(turn)).await {
-                    inbox.push(Message::Top(channel, top));
+                    inbox.push(Message::TopAfterGap(channel, top, had));
                     return;
                 }
                 tokio::time::sleep(GAP_PAUSE * 2_u32.pow(attempt)).await;

@@ -38,6 +38,8 @@ pub(super) enum Message {
     Unanswered(Key),
     /// The top of a channel's stream, asked for by a position check.
     Top(Arc<str>, StreamPosition),
+    /// The same, asked for after a gap, and the highest place subscribers had before it was.
+    TopAfterGap(Arc<str>, StreamPosition, StreamPosition),
     /// Publications of a channel may have been missed.
     Gap(Arc<str>),
     Subscribe(Arc<SubscribeUser>),

@@ -121,6 +121,12 @@ impl Shard {
             Message::Feed(key, ticket, news) => self.on_feed_news(key, ticket, *news),
             Message::Unanswered(key) => self.panicked(Some(key)),
             Message::Top(channel, position) => self.on_top(&channel, &position),
+            Message::TopAfterGap(channel, top, had) => {
+                self.on_top(&channel, &top);
+                if had.epoch == top.epoch && had.offset > top.offset {
+                    self.went_back(&channel, &top);
+                }
+            }
             Message::Gap(channel) => self.on_gap(channel),
             Message::Subscribe(request) => {
                 self.for_target(&request.target, |session, cx| session.on_server_subscribe(&request, cx));
@@ -177,6 +183,18 @@ impl Shard {
             entry.top_while_holding = Some(top.clone());
         }
         self.compare(channel, top, None);
+    }
+
+    /// The stream ends at `top` though there was more: whoever is beyond is at places that others will get.
+    fn went_back(&mut self, channel: &str, top: &StreamPosition) {
+        let Some(index) = self.channels.find(channel) else { return };
+        let channel = self.channels.get(index);
+        for subscriber in &channel.subscribers {
+            let beyond = subscriber.epoch == top.epoch && subscriber.offset > top.offset;
+            if subscriber.flags.positioned && !subscriber.holding && beyond {
+                self.behind.push((subscriber.key, channel.name.clone()));
+            }
+        }
     }
 
     /// Compares positions with `top`, of one subscriber or of all.

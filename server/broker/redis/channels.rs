@@ -20,6 +20,17 @@ use tokio::time::Instant;
 /// How long an idempotency key is remembered when the publisher does not say.
 const DEFAULT_RESULT_TTL: Duration = Duration::from_secs(300);
 
+/// What became of a stream in which something was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is the same.
+    Same,
+    /// It had lost something, and got a new epoch now.
+    Renewed,
+    /// It has another epoch: it is over, or another node found out first.
+    Replaced,
+}
+
 /// The channels that are kept on one Redis.
 pub(super) struct Channels {
     pub(super) shard: Shard,
@@ -257,21 +268,22 @@ impl Channels {
         Ok(HistoryPage { publications, position })
     }
 
-    /// Whether the stream is another than the one in which something was seen, though it bears its name. Then it
+    /// Whether the stream is another than the one in which something was seen. When it bears its name nevertheless, it
     /// gets a new epoch, so that everybody learns of it.
-    pub(super) async fn went_back(&self, channel: &Arc<str>, seen: &Seen) -> Result<bool, RedisError> {
+    pub(super) async fn fate(&self, channel: &Arc<str>, seen: &Seen) -> Result<Fate, RedisError> {
         let before = StreamPosition { offset: seen.offset - 1, epoch: seen.epoch.clone() };
         let filter = HistoryFilter { limit: Some(1), since: Some(before), reverse: false };
         let page = self.history(channel, &filter, Duration::ZERO).await?;
         let there = page.publications.first().map(|there| &**there);
         if !self.witness.contradicts(seen, &page.position, there) {
-            return Ok(false);
+            let same = page.position.epoch == seen.epoch;
+            return Ok(if same { Fate::Same } else { Fate::Replaced });
         }
         let lists = self.settings.use_lists;
         let meta = if lists { self.keys.list_meta(channel) } else { self.keys.stream_meta(channel) };
         let (old, fresh) = (seen.epoch.as_str().as_bytes(), random_epoch());
         let renewed = self.shard.run(&self.scripts.renew_epoch, &[&meta], &[old, fresh.as_bytes()]).await?;
-        Ok(renewed.as_integer() == Some(1))
+        Ok(if renewed.as_integer() == Some(1) { Fate::Renewed } else { Fate::Replaced })
     }
 
     fn publish_verb(&self) -> &'static [u8] {

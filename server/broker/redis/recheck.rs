@@ -1,8 +1,9 @@
 //! After a loss or another doubt, compares streams with what was seen in them before.
 
-use super::channels::Channels;
+use super::channels::{Channels, Fate};
 use super::inlet::Inlet;
 use super::witness::Seen;
+use crate::broker::Epoch;
 use futures_util::{StreamExt, stream};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ impl Recheck {
 /// Compares again and again for a while; another doubt begins it anew.
 async fn rounds(channels: &Channels, inlet: &Inlet) {
     let mut seen: HashSet<(Arc<str>, Seen)> = HashSet::new();
+    // Streams that are over, of which subscribers were told.
+    let mut told: HashSet<(Arc<str>, Epoch)> = HashSet::new();
     let mut pauses = PAUSES.iter();
     while let Some(pause) = pauses.next() {
         tokio::select! {
@@ -58,21 +61,27 @@ async fn rounds(channels: &Channels, inlet: &Inlet) {
         }
         seen.extend(channels.witness.take());
         let compared = stream::iter(std::mem::take(&mut seen)).map(|(channel, one)| async move {
-            let went_back = channels.went_back(&channel, &one).await;
-            (channel, one, went_back)
+            let fate = channels.fate(&channel, &one).await;
+            (channel, one, fate)
         });
         let mut compared = compared.buffer_unordered(AT_ONCE);
         let mut renewed = 0_u64;
-        while let Some((channel, one, went_back)) = compared.next().await {
-            if let Ok(true) = went_back {
-                renewed += 1;
-                channels.tails.forget(&channel);
-                if let Some(receiver) = inlet.receiver.get() {
-                    receiver.gap(&channel);
-                }
-            } else {
+        while let Some((channel, one, fate)) = compared.next().await {
+            match fate {
                 // Also when Redis does not answer: it is asked again.
-                seen.insert((channel, one));
+                Ok(Fate::Same) | Err(_) => {
+                    seen.insert((channel, one));
+                    continue;
+                }
+                Ok(Fate::Renewed) => renewed += 1,
+                // Another node may have renewed it after subscribers of this one compared their positions.
+                Ok(Fate::Replaced) => {}
+            }
+            channels.tails.forget(&channel);
+            if told.insert((channel.clone(), one.epoch))
+                && let Some(receiver) = inlet.receiver.get()
+            {
+                receiver.gap(&channel);
             }
         }
         if renewed > 0 {

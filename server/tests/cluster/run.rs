@@ -387,12 +387,15 @@ impl Stage {
         }
         // Whoever has no position cannot be told anything.
         forgotten.retain(|_, position| !position.epoch.is_empty());
-        let told = || {
+        let untold = || {
             let now = self.board.positions(&self.channels);
-            forgotten.iter().all(|(key, before)| now.get(key).is_some_and(|now| now.epoch != before.epoch))
+            let mut same = forgotten.clone();
+            same.retain(|key, before| now.get(key).is_none_or(|now| now.epoch == before.epoch));
+            same
         };
         let begun = Instant::now();
-        self.until("news of the loss", told).await?;
+        let told = self.until("news of the loss", || untold().is_empty()).await;
+        told.map_err(|error| format!("{error} to {:?}", untold()))?;
         let took = begun.elapsed();
         if crate::scenario::nightly() && took > limit { Err(format!("told after {took:?}")) } else { Ok(()) }
     }

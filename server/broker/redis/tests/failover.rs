@@ -1,4 +1,4 @@
-//! Nodes of a Redis Cluster that take over and know less than was acknowledged.
+//! Servers that take over, or come back, and know less than was acknowledged.
 
 use super::healing::{PATIENCE, Watched, aside};
 use super::*;
@@ -65,4 +65,24 @@ async fn a_primary_that_was_restarted_before_anybody_took_over_is_compared() {
     // Faster than the others miss it, and without what it knew.
     aside(move || losing.at(owner).restart()).await;
     watched.is_renewed(&before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_nodes_tell_of_a_loss_that_one_of_them_finds_first() {
+    let server = Arc::new(aside(|| Server::start(&[])).await);
+    let mut one = Watched::open(vec![single(&server)], &settings()).await;
+    let mut other = Watched::open_at(one.channel.clone(), vec![single(&server)], &settings()).await;
+    let before = other.delivers().await;
+    let names = ["stream", "stream.meta"].map(|kind| format!("contract.{kind}.{}", one.channel));
+    let redis = server.clone();
+    aside(move || {
+        let [stream, meta] = &names;
+        redis.ask(&["DEL", stream]);
+        redis.ask(&["HINCRBY", meta, "s", "-1"]);
+        // Connections for requests alone: messages go on arriving.
+        redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    })
+    .await;
+    one.is_renewed(&before).await;
+    other.is_renewed(&before).await;
 }

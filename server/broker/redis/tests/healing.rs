@@ -46,9 +46,17 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) async fn open(shards: Vec<ShardSettings>, settings: &RedisBrokerSettings) -> Self {
+        let channel: Arc<str> = format!("healing-{}", crate::seams::random_id()).into();
+        Self::open_at(channel, shards, settings).await
+    }
+
+    pub(super) async fn open_at(
+        channel: Arc<str>,
+        shards: Vec<ShardSettings>,
+        settings: &RedisBrokerSettings,
+    ) -> Self {
         let (sender, heard) = unbounded_channel();
         let broker = start(Arc::new(Recorder(sender)), shards, settings).await;
-        let channel: Arc<str> = format!("healing-{}", crate::seams::random_id()).into();
         broker.subscribe(&channel).await.expect("subscribing succeeds");
         let mut watched = Self { broker, channel, heard, gaps: 0 };
         watched.delivers().await;
