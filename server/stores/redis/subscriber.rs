@@ -94,20 +94,25 @@ impl Subscriber {
     /// subscribed is ready at once. The wish stands from the first poll on.
     ///
     /// # Errors
-    /// `Unreachable` when it was not confirmed within the shard's patience; then it is not wanted any more, unless
-    /// somebody else wants it too.
+    /// `Unreachable` when there was no connection within the shard's patience, or one that did not confirm it within the
+    /// I/O timeout; then it is not wanted any more, unless somebody else wants it too.
     pub async fn subscribe(&self, channel: Bytes, name: Arc<str>) -> Result<(), RedisError> {
         let shared = &self.shared;
-        let (sender, confirmed) = oneshot::channel();
+        let (sender, mut confirmed) = oneshot::channel();
         if shared.wanted.lock().want(channel.clone(), name, sender) {
             return Ok(());
         }
         shared.wake.notify_one();
-        if let Ok(Ok(())) = timeout(shared.shard.patience(), confirmed).await {
+        if let Ok(Ok(())) = timeout(shared.shard.patience(), &mut confirmed).await {
+            return Ok(());
+        }
+        // A node to which thousands of clients return is slow itself; refused, they would only come again.
+        let connected = shared.wanted.lock().is_connected();
+        if connected && let Ok(Ok(())) = timeout(shared.shard.dial().io_timeout, confirmed).await {
             return Ok(());
         }
         shared.wanted.lock().give_up(&channel, Instant::now() + LINGER);
-        Err(RedisError::unreachable(shared.shard.name(), "no subscription within the connect timeout"))
+        Err(RedisError::unreachable(shared.shard.name(), "no subscription in time"))
     }
 
     /// Does not want `channel` any more. It stays subscribed a little longer.

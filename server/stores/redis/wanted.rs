@@ -75,6 +75,11 @@ impl Wanted {
         }
     }
 
+    /// Whether there is a connection.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

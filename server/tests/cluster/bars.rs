@@ -85,11 +85,13 @@ pub struct ReadyBar {
     pub on: Duration,
 }
 
-/// How much more memory a node may take than before the first fault.
+/// How much memory a node may take.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryBar {
+    /// More than at the beginning of a fault, while it lasts.
     GrowthMib(u64),
+    /// As a share of what it had at the beginning of a fault, until the next begins.
     Ratio(f64),
 }
 
@@ -273,6 +275,10 @@ impl fmt::Display for Measures {
                 self.storm_peak()
             )?;
         }
+        for (code, count) in &self.codes {
+            let code = code.map_or("no code".to_owned(), |code| code.to_string());
+            write!(formatter, ", {count} closed with {code}")?;
+        }
         if self.ping_gap > 0 {
             write!(formatter, ", ping gap {} ms", self.ping_gap / 1000)?;
         }
@@ -291,9 +297,9 @@ impl fmt::Display for Measures {
         if notice > 0 || back > 0 {
             write!(formatter, ", deaf noticed after {} ms, hearing after {} ms", notice / 1000, back / 1000)?;
         }
-        if self.growth() > 0 {
-            let (mib, ratio) = (self.growth() / MIB, self.growth_ratio());
-            write!(formatter, ", memory +{mib} MiB, {ratio:.2} of before")?;
+        let (mib, ratio) = (self.growth() / MIB, self.growth_ratio());
+        if ratio > 0.0 {
+            write!(formatter, ", memory +{mib} MiB during faults, {ratio:.2} of before until the next")?;
         }
         Ok(())
     }

@@ -49,6 +49,9 @@ use bars::Missed;
 use run::Outcome;
 use scenario::{Control, Scenario};
 
+/// Lines of nodes that are shown.
+const MOST_PROBLEMS: usize = 5;
+
 /// Scenarios mostly wait, but for the cores all nodes share.
 const DEFAULT_THREADS: usize = 3;
 
@@ -137,9 +140,14 @@ fn must_be_noticed(scenario: &Scenario, control: &Control) -> Result<(), Failed>
 
 fn perform(name: &str, scenario: &Scenario) -> Result<Outcome, Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // Those who measure do not stand in line behind thousands of clients.
+    let beside = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let started = Instant::now();
-    let outcome = runtime.block_on(run::run(scenario))?;
-    let Outcome { verdict, measures, .. } = &outcome;
+    let outcome = runtime.block_on(run::run(scenario, beside.handle().clone()))?;
+    let Outcome { verdict, measures, problems, .. } = &outcome;
     eprintln!("{name}: {verdict}, {measures} in {:.1} s", started.elapsed().as_secs_f64());
+    for problem in problems.iter().take(MOST_PROBLEMS) {
+        eprintln!("{name}: a node logged {problem}");
+    }
     Ok(outcome)
 }

@@ -1,6 +1,6 @@
 //! What a log shows beside broken promises: how long things took, how many failed, how much memory was in use.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::log::{Event, Line, Micros};
@@ -19,6 +19,8 @@ pub struct Measures {
     pub publish_error: Micros,
     /// What publishers were told, for whoever reads a verdict.
     pub failures: Vec<String>,
+    /// How often connections ended with which code.
+    pub codes: BTreeMap<Option<u16>, u64>,
     /// Connections that could not be made to a node that serves.
     pub refused_connects: u64,
     /// From sending a message to its acknowledgement, since the first fault; sorted.
@@ -38,6 +40,8 @@ pub struct Measures {
     pub readiness: HashMap<Arc<str>, Readiness>,
     memory: HashMap<Arc<str>, Memory>,
     first_fault: Option<Micros>,
+    /// Faults that are not healed.
+    broken: usize,
     tried: HashMap<String, Micros>,
     clients: HashMap<u32, Client>,
     away: HashMap<Arc<str>, Micros>,
@@ -54,8 +58,13 @@ struct Client {
 /// Bytes in use.
 #[derive(Default)]
 struct Memory {
-    before: u64,
-    since: u64,
+    last: u64,
+    /// When the last fault began; none before the first.
+    before: Option<u64>,
+    /// Most that was added while something was broken.
+    growth: u64,
+    /// Most in use until the beginning of the next fault, as a share of what was in use before.
+    ratio: f64,
 }
 
 /// What `/ready` of one node said, and what it should have said.
@@ -104,6 +113,7 @@ impl Measures {
             Event::Closed { who, code } => {
                 let client = self.clients.entry(*who).or_default();
                 (client.closed, client.pinged) = (Some(t), None);
+                *self.codes.entry(*code).or_default() += 1;
                 if let (Some(SHUTDOWN), Some(drain)) = (code, self.drains.last_mut()) {
                     drain.push(t);
                 }
@@ -119,8 +129,13 @@ impl Measures {
             Event::Readiness { node, ready } => self.of(node).answers.push((t, *ready)),
             Event::Memory { node, rss } => {
                 let memory = self.memory.entry(node.clone()).or_default();
-                let value = if self.first_fault.is_none() { &mut memory.before } else { &mut memory.since };
-                *value = (*value).max(*rss);
+                memory.last = *rss;
+                if let Some(before) = memory.before {
+                    if self.broken > 0 {
+                        memory.growth = memory.growth.max(rss.saturating_sub(before));
+                    }
+                    memory.ratio = memory.ratio.max(*rss as f64 / before.max(1) as f64);
+                }
             }
             Event::Deaf { node } => self.of(node).deaf.push((t, Micros::MAX)),
             Event::Hearing { node } => {
@@ -146,8 +161,13 @@ impl Measures {
             Event::Reads { count } => self.history_reads = self.history_reads.max(*count),
             Event::Fault { .. } => {
                 self.first_fault.get_or_insert(t);
+                self.broken += 1;
+                for memory in self.memory.values_mut() {
+                    memory.before = Some(memory.last);
+                }
             }
-            Event::Got { .. } | Event::Left { .. } | Event::Healed { .. } => {}
+            Event::Healed { .. } => self.broken = self.broken.saturating_sub(1),
+            Event::Got { .. } | Event::Left { .. } => {}
         }
     }
 
@@ -164,15 +184,14 @@ impl Measures {
         self
     }
 
-    /// Most bytes any node took beyond what it had before the first fault.
+    /// Most bytes any node took during a fault beyond what it had at its beginning.
     pub fn growth(&self) -> u64 {
-        self.memory.values().map(|memory| memory.since.saturating_sub(memory.before)).max().unwrap_or(0)
+        self.memory.values().map(|memory| memory.growth).max().unwrap_or(0)
     }
 
-    /// The same as a share of what it had.
+    /// Most bytes any node had until the beginning of the next fault, as a share of what it had at that of the last.
     pub fn growth_ratio(&self) -> f64 {
-        let ratio = |memory: &Memory| memory.since as f64 / memory.before.max(1) as f64;
-        self.memory.values().map(ratio).fold(0.0, f64::max)
+        self.memory.values().map(|memory| memory.ratio).fold(0.0, f64::max)
     }
 
     /// Most connections made within one second since the first fault.

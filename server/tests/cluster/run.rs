@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use regex::Regex;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::timeout;
@@ -44,14 +45,14 @@ pub struct Outcome {
     pub size: Size,
 }
 
-/// Runs a scenario to its end.
+/// Runs a scenario to its end; publishers and whoever looks at nodes run in the runtime `beside`.
 ///
 /// # Errors
 /// When the cluster does not start, or a step cannot be done.
-pub async fn run(scenario: &Scenario) -> Result<Outcome, String> {
+pub async fn run(scenario: &Scenario, beside: Handle) -> Result<Outcome, String> {
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
     let log = Arc::new(Log::create(directory.path()).map_err(|error| error.to_string())?);
-    let stage = Stage::set(scenario, log.clone()).await?;
+    let stage = Stage::set(scenario, log.clone(), beside).await?;
     stage.load(scenario).await?;
     let allowed = scenario.allow_log.iter().map(|pattern| Regex::new(pattern)).collect::<Result<Vec<_>, _>>();
     let allowed = allowed.map_err(|error| error.to_string())?;
@@ -84,6 +85,7 @@ struct Stage {
     /// Reads of history by the broker until clients lost their connections, when they are counted.
     reads: Mutex<Option<u64>>,
     counts_reads: bool,
+    beside: Handle,
     _samplers: JoinSet<()>,
 }
 
@@ -104,7 +106,7 @@ struct Hearing {
 }
 
 impl Stage {
-    async fn set(scenario: &Scenario, log: Arc<Log>) -> Result<Self, String> {
+    async fn set(scenario: &Scenario, log: Arc<Log>, beside: Handle) -> Result<Self, String> {
         let broker = Broker::start(scenario.broker).await;
         let mut nodes = Vec::new();
         for name in ('a'..).take(scenario.load.nodes) {
@@ -130,7 +132,7 @@ impl Stage {
         let sampler = Sampler { api: Api::new(), log: log.clone(), ways: ways.clone() };
         let mut samplers = JoinSet::new();
         for (at, member) in nodes.iter().enumerate() {
-            sampler.watch(&mut samplers, at, member.node.clone());
+            sampler.watch(&mut samplers, &beside, at, member.node.clone());
         }
         let stage = Self {
             broker,
@@ -146,6 +148,7 @@ impl Stage {
             hearing: Mutex::default(),
             reads: Mutex::default(),
             counts_reads: scenario.bars.history_reads.is_some(),
+            beside,
             _samplers: samplers,
         };
         for member in &stage.nodes {
@@ -193,7 +196,8 @@ impl Stage {
             Publishing::Backends | Publishing::Racing => {
                 let racing = load.publishing == Publishing::Racing;
                 let name = if racing { "all".to_owned() } else { format!("p{index}") };
-                tasks.spawn(self.publisher(name, index, load).run(stopped, self.hush.subscribe()));
+                let publisher = self.publisher(name, index, load);
+                tasks.spawn_on(publisher.run(stopped, self.hush.subscribe()), &self.beside);
             }
             Publishing::Pipelined | Publishing::PipelinedOverAll => {
                 let mut addresses = self.ways.addresses_from(index);
@@ -208,7 +212,7 @@ impl Stage {
                     log: self.log.clone(),
                     board: self.board.clone(),
                 };
-                tasks.spawn(pipeline.run(stopped));
+                tasks.spawn_on(pipeline.run(stopped), &self.beside);
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -30,9 +31,9 @@ pub struct Sampler {
 
 impl Sampler {
     /// Looks at a node until the set is dropped.
-    pub fn watch(&self, tasks: &mut JoinSet<()>, at: usize, node: Arc<Node>) {
+    pub fn watch(&self, tasks: &mut JoinSet<()>, beside: &Handle, at: usize, node: Arc<Node>) {
         let sampler = self.clone();
-        tasks.spawn(async move {
+        let task = async move {
             let mut interval = interval(EVERY);
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut before = None;
@@ -45,7 +46,8 @@ impl Sampler {
                     sampler.log.write(Event::Memory { node: sampler.ways.name(at), rss });
                 }
             }
-        });
+        };
+        tasks.spawn_on(task, beside);
     }
 
     async fn readiness(&self, at: usize, node: &Node, before: &mut Option<bool>) {
