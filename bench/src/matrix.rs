@@ -4,6 +4,8 @@ use crate::arm::{Arm, Ports};
 use crate::cli::Options;
 use crate::clock::Clock;
 use crate::engine::Engine;
+use crate::load::backend::Backend;
+use crate::load::ward::Ward;
 use crate::load::{raise_file_limit, yardstick};
 use crate::meter::{Meter, Meters};
 use crate::scenario::{Bench, Better, CPU_PER_DELIVERY, Metric, Report, Scenario};
@@ -11,6 +13,7 @@ use crate::target::{Endpoint, Target, resolve};
 use crate::wire::Protocol;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 const YARDSTICK: Duration = Duration::from_secs(1);
@@ -209,7 +212,7 @@ impl BenchSettings<'_> {
             Source::Running(target) => {
                 let target = Target { protocol: self.protocol, ..target.as_ref().clone() };
                 let meters = Meters { server: target.pid.map(Meter::new), ..Meters::default() };
-                self.measure(scenario, target, meters)
+                self.measure(scenario, target, meters, None)
             }
             Source::Start(arm) => self.start_and_measure(scenario, arm, overrides),
         };
@@ -241,16 +244,24 @@ impl BenchSettings<'_> {
             engine: engine.as_ref().map(|engine| Meter::new(engine.pid())),
             backend: backend.as_ref().map(|backend| backend.meter()),
         };
-        let outcome = self.measure(scenario, running.target().clone(), meters);
+        let ward = backend.as_ref().map(Backend::ward);
+        let outcome = self.measure(scenario, running.target().clone(), meters, ward);
         if !running.is_alive() {
             bail!("the server ended during the run: {}", running.log_tail());
         }
         outcome.with_context(|| format!("server log: {:?}", running.log_tail()))
     }
 
-    fn measure(&self, scenario: &Scenario, target: Target, meters: Meters) -> Result<Report> {
+    fn measure(
+        &self,
+        scenario: &Scenario,
+        target: Target,
+        meters: Meters,
+        ward: Option<Arc<Ward>>,
+    ) -> Result<Report> {
         scenario.run(&mut Bench {
             meters,
+            ward,
             target,
             clock: Clock::start(),
             smoke: self.options.smoke,

@@ -9,7 +9,7 @@ pub use uni::UniEndpoints;
 use super::callers::Callers;
 use crate::api::{ConnectionEndpoints, Reply};
 use crate::auth::OriginPolicy;
-use crate::net::{Body, Peer, RequestBody};
+use crate::net::{Body, Peer, RequestBody, retry_after};
 use crate::node::Node;
 use crate::observability::{ConnectionLimitReached, Metrics};
 use crate::reactor::Reactor;
@@ -19,7 +19,7 @@ use crate::transport::{grpc_stream, webtransport};
 use arc_swap::ArcSwap;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN,
+    ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER,
 };
 use http::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
@@ -120,15 +120,16 @@ impl ConnectionEndpoints for Endpoints {
 }
 
 impl Endpoints {
-    /// The answer to a peer that comes when there are enough, or too late.
+    /// The answer to a peer that comes when there are enough, or too late, and when to come back.
     pub(super) fn refuse(&self) -> Option<Response<Body>> {
-        if self.node.is_leaving() {
-            return Some(status(StatusCode::SERVICE_UNAVAILABLE));
+        if !self.node.is_leaving() {
+            let now = Instant::now();
+            let limit = self.gate.admit(self.reactor.authenticated_connections(), now).err()?;
+            ConnectionLimitReached { limit, now }.emit(&self.metrics);
         }
-        let now = Instant::now();
-        let limit = self.gate.admit(self.reactor.authenticated_connections(), now).err()?;
-        ConnectionLimitReached { limit, now }.emit(&self.metrics);
-        Some(status(StatusCode::SERVICE_UNAVAILABLE))
+        let mut response = status(StatusCode::SERVICE_UNAVAILABLE);
+        response.headers_mut().insert(RETRY_AFTER, retry_after());
+        Some(response)
     }
 
     /// Answers with nothing but whether connecting is possible, so that a page can try before it connects.

@@ -215,7 +215,7 @@ async fn redis_nats_broker(
     let settings = RedisBrokerSettings { skip_pub_sub: true, ..redis_settings(section, history) };
     let keeping = RedisBroker::detached(shards, &settings, clock.clone())?;
     let (delivering, control) = nats_engine(&config.broker.nats, clock).await?;
-    let broker = RedisNatsBroker::new(Arc::new(keeping), delivering, clock.clone());
+    let broker = RedisNatsBroker::new(Arc::new(keeping), delivering, clock.clone()).await?;
     Ok((BrokerEngine::RedisNats(broker), control))
 }
 

@@ -2,7 +2,7 @@
 
 use super::endpoints::Endpoints;
 use crate::api::{ConnectionEndpoints, Reply};
-use crate::net::{Body, GrpcKind, Peer, RequestBody, grpc_call};
+use crate::net::{Body, GrpcKind, Peer, RequestBody, grpc_call, retry_pause};
 use crate::session::Origin;
 use crate::transport::{grpc_stream, uni_grpc};
 use http::header::{
@@ -12,11 +12,16 @@ use http::header::{
 use http::{Method, Request, Response, StatusCode};
 use std::future::ready;
 use std::sync::Arc;
-use tonic::Status;
 use tonic::body::Body as GrpcBody;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Code, Status};
 
 /// What scripts of pages may read besides the body.
 const EXPOSED: HeaderValue = HeaderValue::from_static("grpc-status, grpc-message");
+/// Milliseconds after which clients with a retry policy try again.
+///
+/// Source: gRPC proposal A6, "Pushback".
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// Seconds for which a browser need not ask again.
 const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("86400");
 
@@ -125,7 +130,10 @@ impl Endpoints {
         if self.refuse().is_some() {
             let leaving = self.node.is_leaving();
             let reason = if leaving { "the node is shutting down" } else { "connection limit reached" };
-            return Some(Status::unavailable(reason));
+            let mut metadata = MetadataMap::new();
+            let pause = u64::try_from(retry_pause().as_millis()).unwrap_or(u64::MAX);
+            metadata.insert(PUSHBACK, MetadataValue::from(pause));
+            return Some(Status::with_metadata(Code::Unavailable, reason, metadata));
         }
         let origin = headers.get(ORIGIN);
         // An origin that is no text is some page's, and none that was allowed.

@@ -6,23 +6,31 @@
 //!
 //! Source: `broker.type` redisnats of Centrifugo v6.9.1, whose nodes can be part of the same cluster.
 
+mod proof;
 #[cfg(test)]
 mod tests;
 
 use super::{
-    Broker, BrokerError, ClientInfo, HistoryFilter, HistoryPage, MaybeReady, NatsBroker, PublishOptions,
-    PublishOutcome, Receiver, RedisBroker,
+    Broker, BrokerError, ClientInfo, HistoryFilter, HistoryPage, MaybeReady, NatsBroker, Publication,
+    PublishOptions, PublishOutcome, Receiver, RedisBroker, StreamPosition,
 };
 use crate::seams::Clock;
+use crate::stores::nats::NatsError;
 use bytes::Bytes;
+use futures_util::StreamExt;
+use proof::Unproved;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::task::AbortHandle;
 
 /// Locks that channels share. One is held while Redis numbers a publication and until it is in the queue of NATS, so
 /// that publications of one channel, and the few that share its lock, wait for each other and no others do.
 const LANES: usize = 512;
+
+/// How often NATS has to prove that it took what was sent, and least time between two rounds of comparing.
+const PROVE_EVERY: Duration = Duration::from_secs(1);
 
 /// A broker over Redis and NATS.
 #[derive(Clone)]
@@ -32,19 +40,127 @@ pub struct RedisNatsBroker {
     lanes: Arc<[Mutex<()>]>,
     hasher: RandomState,
     clock: Arc<dyn Clock>,
+    unproved: Arc<Unproved>,
+    _tasks: Arc<Tasks>,
+}
+
+/// Tasks that end with the broker.
+struct Tasks([AbortHandle; 2]);
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.0.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Remembers what arrives, so that it can be told from what Redis says later.
+struct Witnessing {
+    redis: Arc<RedisBroker>,
+    receiver: Arc<dyn Receiver>,
+}
+
+impl Receiver for Witnessing {
+    fn publication(
+        &self,
+        channel: &Arc<str>,
+        publication: Arc<Publication>,
+        position: StreamPosition,
+        delta: bool,
+        previous: Option<Arc<Publication>>,
+    ) {
+        self.redis.saw(publication.channel.as_ref().unwrap_or(channel), &publication, &position);
+        self.receiver.publication(channel, publication, position, delta, previous);
+    }
+
+    fn join(&self, channel: &Arc<str>, info: Arc<ClientInfo>) {
+        self.receiver.join(channel, info);
+    }
+
+    fn leave(&self, channel: &Arc<str>, info: Arc<ClientInfo>) {
+        self.receiver.leave(channel, info);
+    }
+
+    fn room(&self) -> MaybeReady<()> {
+        self.receiver.room()
+    }
+
+    fn gap(&self, channel: &Arc<str>) {
+        self.receiver.gap(channel);
+    }
 }
 
 impl RedisNatsBroker {
     /// Joins both. `redis` must leave delivery to others
-    /// ([`skip_pub_sub`](super::RedisBrokerSettings::skip_pub_sub)).
-    pub fn new(redis: Arc<RedisBroker>, nats: Arc<NatsBroker>, clock: Arc<dyn Clock>) -> Self {
+    /// ([`skip_pub_sub`](super::RedisBrokerSettings::skip_pub_sub)) and have no receiver.
+    ///
+    /// # Errors
+    /// [`NatsError::Subscribe`].
+    ///
+    /// # Panics
+    /// When called outside of a tokio runtime.
+    pub async fn new(
+        redis: Arc<RedisBroker>,
+        nats: Arc<NatsBroker>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, NatsError> {
         let lanes = (0..LANES).map(|_| Mutex::default()).collect();
-        Self { redis, nats, lanes, hasher: RandomState::new(), clock }
+        let delivering = Arc::downgrade(&nats);
+        redis.deliver_elsewhere(Box::new(move |concerned| {
+            let Some(nats) = delivering.upgrade() else { return };
+            // Subscribed channels are known behind a lock that others hold for a while.
+            tokio::spawn(async move { nats.compare(|channel| concerned(channel)).await });
+        }));
+        let unproved = Arc::<Unproved>::default();
+        let asked = nats.hear_to_compare().await?;
+        let tasks = [
+            tokio::spawn(heed(asked, nats.clone())).abort_handle(),
+            tokio::spawn(heal(nats.clone(), unproved.clone())).abort_handle(),
+        ];
+        let hasher = RandomState::new();
+        Ok(Self { redis, nats, lanes, hasher, clock, unproved, _tasks: Arc::new(Tasks(tasks)) })
     }
 
     /// Names the receiver; answers whether it was accepted, which only the first is.
     pub fn attach(&self, receiver: Arc<dyn Receiver>) -> bool {
-        self.nats.attach(receiver)
+        let witnessing = Witnessing { redis: self.redis.clone(), receiver: receiver.clone() };
+        self.redis.attach(receiver) && self.nats.attach(Arc::new(witnessing))
+    }
+}
+
+/// Compares positions in channels that other nodes name.
+async fn heed(mut asked: async_nats::Subscriber, nats: Arc<NatsBroker>) {
+    while let Some(message) = asked.next().await {
+        if let Ok(named) = std::str::from_utf8(&message.payload) {
+            nats.compare(|channel| channel == named).await;
+        }
+    }
+}
+
+/// After a loss, compares positions in all channels of this node, because NATS keeps nothing; and asks all nodes to
+/// compare them in channels whose publications may be lost on their way.
+async fn heal(nats: Arc<NatsBroker>, unproved: Arc<Unproved>) {
+    let (connection, mut healed) = (nats.connection(), nats.connection().healed());
+    loop {
+        tokio::time::sleep(PROVE_EVERY).await;
+        let losses = connection.losses();
+        let (provable, mut doubtful) = unproved.take(losses);
+        if healed.has_changed().unwrap_or(false) {
+            healed.mark_unchanged();
+            // What comes after the subscriptions is heard, what came before is in the history.
+            if connection.proved().await.is_ok() {
+                nats.compare(|_| true).await;
+            } else {
+                healed.mark_changed();
+            }
+        }
+        if !provable.is_empty() && connection.proved().await.is_err() {
+            doubtful.extend(provable);
+        }
+        for channel in doubtful {
+            // What is asked may be lost as well.
+            let asked = nats.ask_to_compare(&channel).await.map(|()| connection.losses());
+            unproved.sending(&channel, asked.unwrap_or(losses));
+        }
     }
 }
 
@@ -61,6 +177,10 @@ impl Broker for RedisNatsBroker {
         if !options.keeps_history() && options.idempotency_key.is_empty() {
             return self.nats.publish(channel, data, options);
         }
+        if !self.nats.connection().delivers() {
+            // It would be kept and not heard.
+            return MaybeReady::ready(Err(NatsError::Disconnected.into()));
+        }
         let (broker, channel) = (self.clone(), channel.clone());
         MaybeReady::later(async move {
             let lane = usize::try_from(broker.hasher.hash_one(&channel) % LANES as u64).unwrap_or(0);
@@ -71,8 +191,9 @@ impl Broker for RedisNatsBroker {
             if outcome.from_cache || outcome.skipped {
                 return Ok(outcome);
             }
-            // It is in the history now. A publisher that heard of a failure would publish it a second time;
-            // subscribers find out by their positions.
+            // It is in the history now. A publisher that heard of a failure would publish it a second time; subscribers
+            // are told to compare their positions.
+            broker.unproved.sending(&channel, broker.nats.connection().losses());
             if let Err(error) = broker.nats.publish_at(&channel, data, options, &outcome.position, now).await
             {
                 tracing::warn!(%error, %channel, "publication is kept and could not be sent over nats");

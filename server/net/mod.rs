@@ -8,6 +8,7 @@ mod forwarded;
 mod grpc;
 mod http3;
 mod listen;
+mod retry;
 mod streams;
 mod tls;
 mod workers;
@@ -23,6 +24,7 @@ pub use http3::{
     Session as WebTransportSession, Stream as WebTransportStream, Upgrade as WebTransportUpgrade,
 };
 pub use listen::{ListenError, listen};
+pub use retry::{pause as retry_pause, retry_after};
 pub use tls::{PemMaterial, TlsError, server_config as tls_server_config};
 pub use workers::Workers;
 

@@ -3,6 +3,7 @@
 use super::settings::TlsSettings;
 use hyper_rustls::{DefaultServerNameResolver, FixedServerNameResolver, HttpsConnector, ResolveServerName};
 use hyper_util::client::legacy::connect::HttpConnector;
+use rustls::ClientConfig;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +29,13 @@ pub(super) fn tcp() -> HttpConnector {
     tcp
 }
 
-/// Connections that are encrypted for `https` addresses.
-pub(super) fn https(tls: TlsSettings) -> HttpsConnector<HttpConnector> {
+/// Connections that are encrypted for `https` addresses, which offer these application protocols.
+pub(super) fn https(tls: TlsSettings, protocols: &[&[u8]]) -> HttpsConnector<HttpConnector> {
+    let mut config = ClientConfig::clone(&tls.config);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     let names: Arc<dyn ResolveServerName + Send + Sync> = match tls.server_name {
         Some(name) => Arc::new(FixedServerNameResolver::new(name)),
         None => Arc::new(DefaultServerNameResolver::default()),
     };
-    HttpsConnector::new(tcp(), tls.config, false, names)
+    HttpsConnector::new(tcp(), Arc::new(config), false, names)
 }

@@ -2,6 +2,8 @@
 
 use super::Caller;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use parking_lot::Mutex;
+use std::time::{Duration, Instant};
 
 /// Names that belong to the connection between two peers or to the message itself, never to what is passed on
 /// (RFC 9110, 7.6.1), and `accept-encoding`, as answers are not decompressed.
@@ -19,6 +21,9 @@ static KEPT_BACK: [HeaderName; 12] = [
     header::EXPECT,
     header::ACCEPT_ENCODING,
 ];
+
+/// Time between two lines in the log about the same.
+const HINT_PAUSE: Duration = Duration::from_secs(60);
 
 /// Which entries go along with a call.
 #[derive(Debug, Default)]
@@ -79,6 +84,34 @@ impl Forwarding {
             replace(&mut entries, &self.metadata, metadata);
         }
         entries
+    }
+
+    /// A header this caller claims in vain, because it is listed among those of requests alone. There it counted
+    /// before claims had a list of their own.
+    pub fn vain_claim(&self, caller: &Caller) -> Option<&HeaderName> {
+        let listed = |names: &'_ [HeaderName], claimed: &str| {
+            names.iter().position(|name| name.as_str().eq_ignore_ascii_case(claimed))
+        };
+        caller.emulated.keys().find_map(|claimed| match listed(&self.emulated, claimed) {
+            Some(_) => None,
+            None => listed(&self.headers, claimed).map(|at| &self.headers[at]),
+        })
+    }
+}
+
+/// When something is worth another line in the log, whoever causes it and however often.
+#[derive(Debug, Default)]
+pub(super) struct Hints(Mutex<Option<Instant>>);
+
+impl Hints {
+    /// Whether the last line was long ago.
+    pub fn is_due(&self, now: Instant) -> bool {
+        let mut last = self.0.lock();
+        let due = last.is_none_or(|last| now.saturating_duration_since(last) >= HINT_PAUSE);
+        if due {
+            *last = Some(now);
+        }
+        due
     }
 }
 
@@ -181,6 +214,30 @@ mod tests {
         let claimed = [("x-a".to_owned(), "1\r\nX-Admin: 1".to_owned())];
         let caller = Caller { emulated: claimed.into(), ..Caller::default() };
         assert!(forwarding.entries(&caller).is_empty());
+    }
+
+    #[test]
+    fn claims_that_only_the_list_of_headers_has_are_noticed() {
+        let forwarding = Forwarding::default().with_names(
+            &names(&["Cookie", "x-both"]),
+            &[],
+            &names(&["X-Both", "x-claimed"]),
+        );
+        let claim = |name: &str| {
+            let caller = Caller { emulated: [(name.to_owned(), "1".to_owned())].into(), ..Caller::default() };
+            forwarding.vain_claim(&caller).map(HeaderName::as_str)
+        };
+        assert_eq!(claim("COOKIE"), Some("cookie"));
+        for fine in ["X-BOTH", "x-claimed", "unlisted"] {
+            assert_eq!(claim(fine), None);
+        }
+    }
+
+    #[test]
+    fn hints_come_once_a_minute() {
+        let (hints, start) = (Hints::default(), Instant::now());
+        let due = [0, 1, 59, 60, 61, 120].map(|second| hints.is_due(start + Duration::from_secs(second)));
+        assert_eq!(due, [true, false, false, true, false, true]);
     }
 
     #[test]

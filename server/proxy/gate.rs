@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Calls that run at once.
-const RUNNING: usize = 1024;
+pub(super) const RUNNING: usize = 1024;
 
 /// Calls that wait for one of those to end.
 const WAITING: usize = 8192;

@@ -1,9 +1,10 @@
 //! Asking over HTTP: a request whose body is the question in JSON.
 
+use super::ProxySettings;
 use super::allowance::{Crowded, Room};
+use super::lanes::{Lane, Lanes, was_cut};
 use super::redirect::{self, Hop};
 use super::settings::{ProxySetupError, TlsSettings};
-use super::{ProxySettings, dial};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -12,29 +13,14 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, Hea
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use std::error::Error as _;
 use std::io::{self, Read};
-use std::time::Duration;
 use url::Url;
 
 /// Largest answer that is read.
 pub(super) const MAX_ANSWER_BYTES: usize = 16 << 20;
 
-/// Connections kept for the next call.
-const IDLE_CONNECTIONS: usize = 255;
-
-/// Bytes of an answer, or of its head, that a connection reads ahead.
-const READ_AHEAD: usize = 64 << 10;
-
 /// Bytes of a compressed answer that are unpacked at a time.
 const UNPACKED: u64 = 64 << 10;
-
-/// How long they are kept.
-const IDLE_TIME: Duration = Duration::from_secs(90);
 
 /// Redirects followed for one call, as in Go's client.
 const REDIRECTS: usize = 10;
@@ -62,27 +48,21 @@ pub(super) enum HttpCallError {
 
 /// One endpoint, and the connections to it.
 pub(super) struct HttpBackend {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    lanes: Lanes,
     endpoint: Url,
     /// Credentials of the endpoint's address.
     authorization: Option<HeaderValue>,
 }
 
 impl HttpBackend {
-    pub fn new(settings: &ProxySettings, tls: TlsSettings) -> Result<Self, ProxySetupError> {
+    pub fn new(settings: &ProxySettings, tls: &TlsSettings) -> Result<Self, ProxySetupError> {
         let unusable = |reason: &str| settings.unusable("endpoint", &settings.endpoint, reason);
         let mut endpoint = Url::parse(&settings.endpoint).map_err(|error| unusable(&error.to_string()))?;
         let authorization = credentials(&endpoint);
         // Only addresses without a host refuse this, and those of HTTP have one.
         let _ = endpoint.set_username("").and_then(|()| endpoint.set_password(None));
         uri(&endpoint).ok_or_else(|| unusable("it is no address of HTTP"))?;
-        let client = Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .pool_idle_timeout(IDLE_TIME)
-            .pool_timer(TokioTimer::new())
-            .http1_max_buf_size(READ_AHEAD)
-            .build(dial::https(tls));
-        Ok(Self { client, endpoint, authorization })
+        Ok(Self { lanes: Lanes::new(tls), endpoint, authorization })
     }
 
     /// Sends a body, returns the body of the answer. A request that is `repeatable` is sent again when its
@@ -101,9 +81,12 @@ impl HttpBackend {
         if let Some(authorization) = &self.authorization {
             hop.headers.entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
         }
+        let lane = self.lanes.enter();
         for _ in 0..=REDIRECTS {
-            let response = match self.send(&hop).await {
-                Err(error) if repeatable && error.was_cut() => self.send(&hop).await?,
+            let response = match send(&lane, &hop).await {
+                Err(HttpCallError::Request(error)) if repeatable && was_cut(&error) => {
+                    send(&lane, &hop).await?
+                }
                 first => first?,
             };
             let status = response.status();
@@ -121,30 +104,17 @@ impl HttpBackend {
         }
         Err(HttpCallError::TooManyRedirects)
     }
+}
 
-    async fn send(&self, hop: &Hop) -> Result<http::Response<Incoming>, HttpCallError> {
-        let mut request = Request::new(Full::new(hop.body.clone()));
-        *request.method_mut() = hop.method.clone();
-        *request.uri_mut() = uri(&hop.url).ok_or(HttpCallError::Redirect)?;
-        *request.headers_mut() = hop.headers.clone();
-        self.client.request(request).await.map_err(HttpCallError::Request)
-    }
+async fn send(lane: &Lane<'_>, hop: &Hop) -> Result<http::Response<Incoming>, HttpCallError> {
+    let mut request = Request::new(Full::new(hop.body.clone()));
+    *request.method_mut() = hop.method.clone();
+    *request.uri_mut() = uri(&hop.url).ok_or(HttpCallError::Redirect)?;
+    *request.headers_mut() = hop.headers.clone();
+    lane.send(request).await.map_err(HttpCallError::Request)
 }
 
 impl HttpCallError {
-    /// Whether the connection ended before there was an answer.
-    fn was_cut(&self) -> bool {
-        let Self::Request(error) = self else { return false };
-        let cause = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
-        cause.is_some_and(|cause| {
-            let cut = cause.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-            cause.is_incomplete_message()
-                || cut.is_some_and(|error| {
-                    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
-                })
-        })
-    }
-
     /// Whether the application showed signs of life: it said that it does not want this request, or it is us who
     /// do not read what it says.
     pub fn answered(&self) -> bool {
@@ -219,6 +189,7 @@ mod tests {
     use super::super::allowance::Allowance;
     use super::*;
     use std::io::Write;
+    use std::time::Duration;
 
     fn packed(answer: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -22,7 +22,6 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use rustls::ClientConfig;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,9 +37,11 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 /// How long opening a connection may take.
 const OPENING: Duration = Duration::from_secs(20);
 
-/// Bytes of one answer, and of all together, that may be on their way before they are read.
-const ANSWER_WINDOW: u32 = 2 << 20;
-const CONNECTION_WINDOW: u32 = 5 << 20;
+/// Bytes of one answer that may be on their way before they are read.
+const ANSWER_WINDOW: u32 = 64 << 10;
+
+/// The same for all together: a thousand answers that wait for room must not hold up the others.
+const CONNECTION_WINDOW: u32 = 64 << 20;
 
 /// Largest header or trailer of an answer.
 const MAX_HEADER_BYTES: u32 = 16 << 10;
@@ -80,11 +81,8 @@ impl Http2 {
     /// their room as long as `allowed` says.
     pub fn new(origin: Uri, tls: Option<TlsSettings>, allowed: (Allowance, Duration)) -> Self {
         let connector = match tls {
-            Some(mut tls) if origin.scheme() == Some(&Scheme::HTTPS) => {
-                let mut config = ClientConfig::clone(&tls.config);
-                config.alpn_protocols = vec![b"h2".to_vec()];
-                tls.config = Arc::new(config);
-                Connector::Encrypted(dial::https(tls))
+            Some(tls) if origin.scheme() == Some(&Scheme::HTTPS) => {
+                Connector::Encrypted(dial::https(tls, &[b"h2"]))
             }
             _ => Connector::Plain(dial::tcp()),
         };

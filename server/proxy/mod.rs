@@ -12,6 +12,7 @@ mod gate;
 mod grpc;
 mod http;
 mod http2;
+mod lanes;
 mod proxies;
 mod redirect;
 mod settings;

@@ -2,7 +2,7 @@
 
 use super::allowance::{Allowance, Room};
 use super::events::{Ask, Event, Form, Refusal, Reply};
-use super::forward::Forwarding;
+use super::forward::{Forwarding, Hints};
 use super::gate::{Gate, Turn};
 use super::grpc::{self, GrpcBackend, Opened};
 use super::http::{HttpBackend, HttpCallError};
@@ -27,6 +27,7 @@ pub(super) struct Target {
     name: Arc<str>,
     backend: Backend,
     forwarding: Forwarding,
+    hints: Hints,
     form: Form,
     timeout: Duration,
     gate: Gate,
@@ -65,7 +66,7 @@ impl Target {
                 return Err(settings.unusable("endpoint", &settings.endpoint, reason));
             }
             ProtocolSettings::Http(http) => {
-                let backend = Box::new(HttpBackend::new(settings, http.tls.clone())?);
+                let backend = Box::new(HttpBackend::new(settings, &http.tls)?);
                 let backend = Backend::Http(backend, http.refusals.clone());
                 ("http", backend, &http.static_headers, "http.static_headers")
             }
@@ -83,6 +84,7 @@ impl Target {
                 &settings.grpc_metadata,
                 &settings.emulated_headers,
             ),
+            hints: Hints::default(),
             form: Form { binary: settings.binary_encoding, meta: settings.include_connection_meta },
             timeout: settings.timeout,
             gate: Gate::new(clock.clone()),
@@ -100,7 +102,7 @@ impl Target {
     pub async fn ask<A: Ask>(&self, caller: &Caller, mut question: A) -> Result<A::Answer, ProxyError> {
         let _underway = self.calls.begin();
         question.prepare(self.form);
-        let entries = self.forwarding.entries(caller);
+        let entries = self.entries(caller);
         match &self.backend {
             Backend::Http(http, refusals) => {
                 let mut body = Vec::new();
@@ -129,7 +131,7 @@ impl Target {
         let Backend::Grpc(grpc) = &self.backend else {
             return Err(ProxyError::Unknown { name: self.name.clone() });
         };
-        let entries = self.forwarding.entries(caller);
+        let entries = self.entries(caller);
         let opened = self.through_gate(async {
             let Opened { first, rest, to_application } = grpc.open(entries, question, bidirectional).await?;
             let decision =
@@ -139,6 +141,21 @@ impl Target {
         let (response, rest, to_application) = opened.await?;
         let publications = publications(self.name.clone(), rest).boxed();
         Ok(SubscribeStream { response, publications, to_application })
+    }
+
+    /// What goes along with a call.
+    fn entries(&self, caller: &Caller) -> HeaderMap {
+        if let Some(header) = self.forwarding.vain_claim(caller)
+            && self.hints.is_due(self.clock.now().instant)
+        {
+            let proxy = &*self.name;
+            tracing::info!(
+                proxy,
+                %header,
+                "a client claims a header that is passed on from requests only; emulated_headers lists claims to pass on"
+            );
+        }
+        self.forwarding.entries(caller)
     }
 
     /// Lets a call through when the application bears it, for as long as is configured.

@@ -18,6 +18,9 @@ const CANARY_EVERY: Duration = Duration::from_secs(1);
 /// Without any message from itself for this long, messages do not arrive.
 const BLIND_AFTER: Duration = Duration::from_millis(2500);
 
+/// Without any for this long, though there is a connection, another is made: this one leads nowhere.
+const RENEW_AFTER: Duration = Duration::from_secs(5);
+
 /// How to reach NATS.
 pub struct NatsSettings {
     /// `nats://user:password@host:port`, several separated by commas.
@@ -80,6 +83,33 @@ pub struct NatsConnection {
     returned: watch::Receiver<u64>,
     /// When one came back last. Held for one access.
     heard: Arc<Mutex<Instant>>,
+    losses: Losses,
+}
+
+/// Counts what may have made messages miss.
+#[derive(Clone, Default)]
+struct Losses {
+    /// Connections that ended.
+    ended: Arc<AtomicU64>,
+    /// Times after which messages arrive again, and those before may have been missed.
+    healed: watch::Sender<u64>,
+}
+
+impl Losses {
+    fn take(&self, event: &async_nats::Event) {
+        match event {
+            async_nats::Event::Disconnected => {
+                self.ended.fetch_add(1, Ordering::Relaxed);
+            }
+            async_nats::Event::Connected if self.ended.load(Ordering::Relaxed) > 0 => self.heal(),
+            async_nats::Event::SlowConsumer(_) => self.heal(),
+            _ => {}
+        }
+    }
+
+    fn heal(&self) {
+        self.healed.send_modify(|healed| *healed += 1);
+    }
 }
 
 impl NatsConnection {
@@ -94,10 +124,15 @@ impl NatsConnection {
             .map(|address| address.trim().parse())
             .collect::<Result<Vec<async_nats::ServerAddr>, _>>()
             .map_err(NatsError::Url)?;
+        let losses = Losses::default();
+        let watching = losses.clone();
         let mut options = async_nats::ConnectOptions::new()
             .name("gyre")
             .connection_timeout(settings.dial_timeout)
-            .event_callback(|event| async move { report(&event) });
+            .event_callback(move |event| {
+                watching.take(&event);
+                async move { report(&event) }
+            });
         // The library reads no credentials from addresses. As with other clients, a user alone is a token.
         let named = addresses.iter().find_map(|address| Some((address.username()?, address.password())));
         options = match named {
@@ -127,7 +162,7 @@ impl NatsConnection {
                 }
             }
         });
-        let connection = Arc::new(Self { client, echo, sent: AtomicU64::new(0), returned, heard });
+        let connection = Arc::new(Self { client, echo, sent: AtomicU64::new(0), returned, heard, losses });
         tokio::spawn(send_canaries(Arc::downgrade(&connection)));
         Ok(connection)
     }
@@ -161,6 +196,32 @@ impl NatsConnection {
     /// [`NatsError::Subscribe`].
     pub async fn subscribe(&self, subject: &str) -> Result<async_nats::Subscriber, NatsError> {
         subscribe(&self.client, subject).await
+    }
+
+    /// Counts connections that ended; what was sent over them may not have arrived.
+    pub fn losses(&self) -> u64 {
+        self.losses.ended.load(Ordering::Relaxed)
+    }
+
+    /// Changes when messages arrive again of which some may have been missed: after a loss of the connection, and
+    /// after some were dropped because nobody took them in time.
+    pub fn healed(&self) -> watch::Receiver<u64> {
+        self.losses.healed.subscribe()
+    }
+
+    /// Waits until the server has taken all that was sent before.
+    ///
+    /// # Errors
+    /// [`NatsError::Unconfirmed`], [`NatsError::Publish`], [`NatsError::Disconnected`]: it may not have.
+    pub async fn proved(&self) -> Result<(), NatsError> {
+        let losses = self.losses();
+        let number = self.send_echo().await?;
+        let mut returned = self.returned.clone();
+        let came_back = returned.wait_for(|returned| *returned >= number);
+        match tokio::time::timeout(CONFIRM_TIMEOUT, came_back).await {
+            Ok(Ok(_)) if self.losses() == losses => Ok(()),
+            _ => Err(NatsError::Unconfirmed),
+        }
     }
 
     /// Sends the next message to this connection itself; returns its number.
@@ -197,11 +258,21 @@ impl NatsConnection {
 async fn send_canaries(connection: Weak<NatsConnection>) {
     let mut interval = tokio::time::interval(CANARY_EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut connected = Instant::now();
     loop {
         interval.tick().await;
         let Some(connection) = connection.upgrade() else { return };
+        if !connection.is_connected() {
+            connected = Instant::now();
+        }
         // One that is not sent does not come back, which is all there is to say.
         let _ = connection.send_echo().await;
+        let heard = (*connection.heard.lock()).max(connected);
+        if heard.elapsed() > RENEW_AFTER {
+            connected = Instant::now();
+            // It fails when the client is gone, and the connection with it.
+            let _ = connection.client.force_reconnect().await;
+        }
     }
 }
 

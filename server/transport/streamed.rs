@@ -1,7 +1,7 @@
 //! Responses whose bodies last as long as the connections in them.
 
 use super::framing::Framing;
-use crate::net::{Body, BodyError};
+use crate::net::{Body, BodyError, retry_pause};
 use crate::observability::Transport;
 use crate::protocol::Encoding;
 use crate::reactor::{BrokenOff, Handshake, Reactor, ResponseBody, Wire};
@@ -20,8 +20,18 @@ use std::time::Duration;
 /// Time a peer may take for the body of the request that opens a connection.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// First bytes of a stream of events, so that the reader sees at once that it is open.
-const EVENTS_PRELUDE: Bytes = Bytes::from_static(b"\r\n");
+/// First bytes of a stream of events, so that the reader sees at once that it is open. An `EventSource` that only
+/// receives comes back by itself when the stream ends, and is told after what pause: by default those of a node that
+/// died would all come at the same moment.
+///
+/// Source: HTML Living Standard, "Server-sent events", field `retry`.
+fn events_prelude(unidirectional: bool) -> Bytes {
+    if !unidirectional {
+        // There is an SDK, which has pauses of its own.
+        return Bytes::from_static(b"\r\n");
+    }
+    format!("\r\nretry: {}\r\n\r\n", retry_pause().as_millis()).into()
+}
 
 /// The response that carries a connection; `first` is what was taken out of `body` already.
 ///
@@ -29,7 +39,7 @@ const EVENTS_PRELUDE: Bytes = Bytes::from_static(b"\r\n");
 ///
 /// Source: row TRC-6 of the protocol.
 pub fn response(version: Version, wire: Wire, first: Option<Bytes>, body: ResponseBody) -> Response<Body> {
-    let prelude = (wire.framing == Framing::Events).then_some(EVENTS_PRELUDE);
+    let prelude = (wire.framing == Framing::Events).then(|| events_prelude(wire.unidirectional));
     let body = StreamedBody { prelude, first, rest: body };
     let mut response = Response::new(Body::Streamed(tonic::body::Body::new(body)));
     let content_type = match (wire.framing, wire.encoding) {

@@ -1,7 +1,9 @@
-//! The application behind a server's proxies: answers each call with the stamp it carried, over HTTP and gRPC.
+//! The application behind a server's proxies: answers each call with the stamp it carried, over HTTP and gRPC. Paths
+//! below [`Ward::PATH`] are answered as its ward is told.
 //!
 //! Lives on a thread of its own, whose CPU time counts neither as the server's nor as the generator's.
 
+use super::ward::Ward;
 use crate::meter::ThreadMeter;
 use crate::wire::payload::{self, Scanner};
 use anyhow::{Context, Result, anyhow};
@@ -27,6 +29,7 @@ use tower::service_fn as grpc_service;
 pub struct Backend {
     address: SocketAddr,
     meter: ThreadMeter,
+    ward: Arc<Ward>,
     /// Dropped to end the thread.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -38,6 +41,8 @@ impl Backend {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").context("listen for proxied calls")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
+        let ward = Arc::new(Ward::new());
+        let shared = ward.clone();
         let (stop, stopped) = oneshot::channel();
         let (started, meter) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name("backend".into()).spawn(move || {
@@ -49,13 +54,13 @@ impl Backend {
             let _ = started.send(meter);
             runtime.block_on(async {
                 tokio::select! {
-                    () = accept(listener) => {}
+                    () = accept(listener, shared) => {}
                     _ = stopped => {}
                 }
             });
         })?;
         let meter = meter.recv().map_err(|_| anyhow!("the thread for proxied calls did not start"))?;
-        Ok(Self { address, meter, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { address, meter, ward, stop: Some(stop), thread: Some(thread) })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -64,6 +69,10 @@ impl Backend {
 
     pub fn meter(&self) -> ThreadMeter {
         self.meter.clone()
+    }
+
+    pub fn ward(&self) -> Arc<Ward> {
+        self.ward.clone()
     }
 }
 
@@ -76,15 +85,15 @@ impl Drop for Backend {
     }
 }
 
-async fn accept(listener: std::net::TcpListener) {
+async fn accept(listener: std::net::TcpListener, ward: Arc<Ward>) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
     let scanner = Arc::new(Scanner::new());
     // A failed accept ends the backend; calls then fail and void the run.
     while let Ok((stream, _)) = listener.accept().await {
         let _ = stream.set_nodelay(true);
-        let scanner = scanner.clone();
+        let (scanner, ward) = (scanner.clone(), ward.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(scanner.clone(), request));
+            let service = service_fn(move |request| answer(scanner.clone(), ward.clone(), request));
             // The server may drop a connection at any time.
             let _ = auto::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(stream), service)
@@ -93,7 +102,14 @@ async fn accept(listener: std::net::TcpListener) {
     }
 }
 
-async fn answer(scanner: Arc<Scanner>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn answer(
+    scanner: Arc<Scanner>,
+    ward: Arc<Ward>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    if let Some(path) = request.uri().path().strip_prefix(Ward::PATH) {
+        return Ok(ward.answer(path).await);
+    }
     let kind = request.headers().get("content-type").map(|kind| kind.as_bytes()).unwrap_or_default();
     if kind.starts_with(b"application/grpc") {
         let service = grpc_service(move |call: tonic::Request<RpcRequest>| {

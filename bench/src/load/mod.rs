@@ -1,4 +1,4 @@
-//! The three ways of putting load on a server, each on one thread, the application behind a server's proxies, and the
+//! The four ways of putting load on a server, each on one thread, the application behind a server's proxies, and the
 //! kernel's own price of a send.
 
 pub mod backend;
@@ -10,6 +10,8 @@ mod reception;
 mod sources;
 pub mod swarm;
 pub mod transport;
+pub mod visitors;
+pub mod ward;
 pub mod yardstick;
 
 use anyhow::{Context, Result};

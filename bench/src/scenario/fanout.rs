@@ -70,7 +70,7 @@ impl OpenLoop {
 
 /// Where publications go: a connection and the channel it publishes to.
 #[derive(Clone, Copy)]
-struct Outlet {
+pub(super) struct Outlet {
     connection: usize,
     channel: ChannelIndex,
 }
@@ -83,10 +83,9 @@ pub fn open_loop(bench: &mut Bench, shape: OpenLoop) -> Result<Report> {
         ..shape
     };
     let (mut swarm, outlets) = assemble(bench, shape)?;
-    let sends = |duration: Duration| (shape.rate * duration.as_secs_f64()).ceil() as u64;
-    pace(bench, &mut swarm, &outlets, shape, sends(bench.warm_up()))?;
+    pace(bench, &mut swarm, &outlets, shape, bench.warm_up())?;
     let measurement = Measurement::open(bench, &mut swarm)?;
-    let lag = pace(bench, &mut swarm, &outlets, shape, sends(bench.measured()))?;
+    let lag = pace(bench, &mut swarm, &outlets, shape, bench.measured())?;
     let mut report = measurement.close(bench, &swarm)?;
     let lag_p99 = lag.value_at_quantile(0.99) as f64 / 1e3;
     report.add("generator send lag p99", "µs", Better::Neither, lag_p99);
@@ -116,7 +115,7 @@ pub fn saturated(bench: &mut Bench, subscribers: u32, outstanding: u64) -> Resul
     Ok(report)
 }
 
-fn assemble(bench: &Bench, shape: OpenLoop) -> Result<(Swarm, Vec<Outlet>)> {
+pub(super) fn assemble(bench: &Bench, shape: OpenLoop) -> Result<(Swarm, Vec<Outlet>)> {
     let mut swarm = bench.swarm()?;
     let mut plans = Vec::new();
     let mut outlets = Vec::new();
@@ -156,15 +155,16 @@ fn subscriber(
     Ok(plan)
 }
 
-/// Returns how late the generator itself was; its lag is part of the latencies it reports.
-fn pace(
+/// Publishes for so long. Returns how late the generator itself was; its lag is part of the latencies it reports.
+pub(super) fn pace(
     bench: &Bench,
     swarm: &mut Swarm,
     outlets: &[Outlet],
     shape: OpenLoop,
-    total: u64,
+    duration: Duration,
 ) -> Result<Histogram<u64>> {
     let mut lag = new_histogram();
+    let total = (shape.rate * duration.as_secs_f64()).ceil() as u64;
     let mut pacer = Pacer::new(bench.clock.now_ns(), shape.rate, total);
     let mut outlet = outlets.iter().cycle();
     let mut armed_for = None;

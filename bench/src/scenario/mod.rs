@@ -6,6 +6,7 @@ mod api;
 mod fanout;
 mod idle;
 mod proxy;
+mod sick;
 mod storm;
 
 use crate::arm::{DELTA, PLAIN, Ports, STREAM};
@@ -15,6 +16,7 @@ use crate::ledger::Faults;
 use crate::load::backend::Backend;
 use crate::load::swarm::{ClientPlan, Feed, Swarm};
 use crate::load::transport::Transport;
+use crate::load::ward::Ward;
 use crate::meter::{Meters, Usage};
 use crate::target::Target;
 use crate::wire::payload::{Filling, Shape};
@@ -22,6 +24,7 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 use proxy::Way;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes of JSON payload in each publication.
@@ -53,6 +56,7 @@ enum Kind {
     HttpBroadcast { channels: usize },
     GrpcPublish { connections: usize, streams: usize },
     Rpc { connections: usize, way: Way },
+    SickBackend,
 }
 
 /// Every scenario, in the order in which they run.
@@ -207,6 +211,11 @@ pub const ALL: &[Scenario] = &[
         about: "calls answered by an application over a gRPC proxy, 1 outstanding on each of 128 connections",
         kind: Kind::Rpc { connections: 128, way: Way::Grpc },
     },
+    Scenario {
+        name: "sick-backend",
+        about: "what others notice while the application behind connects, subscriptions and calls is sick",
+        kind: Kind::SickBackend,
+    },
 ];
 
 impl Scenario {
@@ -222,7 +231,8 @@ impl Scenario {
             | Kind::HttpPublish { .. }
             | Kind::HttpBatch { .. }
             | Kind::HttpBroadcast { .. }
-            | Kind::GrpcPublish { .. } => false,
+            | Kind::GrpcPublish { .. }
+            | Kind::SickBackend => false,
         }
     }
 
@@ -245,7 +255,8 @@ impl Scenario {
             | Kind::Idle
             | Kind::ConnectStorm { .. }
             | Kind::GrpcPublish { .. }
-            | Kind::Rpc { .. } => false,
+            | Kind::Rpc { .. }
+            | Kind::SickBackend => false,
         }
     }
 
@@ -263,20 +274,18 @@ impl Scenario {
     /// # Errors
     /// When it cannot listen.
     pub fn backend(&self) -> Result<Option<Backend>> {
-        matches!(self.kind, Kind::Rpc { .. }).then(Backend::start).transpose()
+        matches!(self.kind, Kind::Rpc { .. } | Kind::SickBackend).then(Backend::start).transpose()
     }
 
     /// Keys that switch on what the scenario needs, and no others: a server may refuse what it does not have.
     pub fn settings(&self, ports: Ports, backend: Option<&Backend>) -> Value {
-        match &self.kind {
-            Kind::OpenLoop(shape) => transport_settings(shape.transport(), ports),
-            Kind::Rpc { way, .. } => {
+        match (&self.kind, backend) {
+            (Kind::OpenLoop(shape), _) => transport_settings(shape.transport(), ports),
+            (Kind::SickBackend, Some(backend)) => sick::settings(backend.address()),
+            (Kind::Rpc { way, .. }, Some(backend)) => {
                 let scheme = match way {
                     Way::Http => "http",
                     Way::Grpc => "grpc",
-                };
-                let Some(backend) = backend else {
-                    return json!({});
                 };
                 let endpoint = format!("{scheme}://{}", backend.address());
                 let options = json!({ "proxy_enabled": true });
@@ -311,6 +320,7 @@ impl Scenario {
             Kind::HttpBroadcast { channels } => api::http_broadcast(bench, channels),
             Kind::GrpcPublish { connections, streams } => api::grpc_publish(bench, connections, streams),
             Kind::Rpc { connections, .. } => proxy::rpc(bench, connections),
+            Kind::SickBackend => sick::sick_backend(bench),
         }
     }
 }
@@ -335,6 +345,8 @@ fn transport_settings(transport: Transport, ports: Ports) -> Value {
 pub struct Bench {
     pub target: Target,
     pub meters: Meters,
+    /// How the application behind the server is, if there is one.
+    pub ward: Option<Arc<Ward>>,
     pub clock: Clock,
     /// Tiny sizes: checks deliveries, measures nothing worth quoting.
     pub smoke: bool,

@@ -58,6 +58,8 @@ pub struct NatsBroker {
     subscribed: Mutex<HashMap<Arc<str>, oneshot::Sender<()>>>,
     /// To the task that reads them all.
     new: mpsc::Sender<Messages>,
+    /// Where nodes tell each other that messages of a channel may not have arrived.
+    comparing: String,
 }
 
 /// What arrives for one channel.
@@ -77,12 +79,45 @@ impl NatsBroker {
         let (new, fresh) = mpsc::channel(NEW_SUBSCRIPTIONS);
         let receiver = Arc::new(OnceLock::new());
         tokio::spawn(read_all(fresh, subjects.clone(), receiver.clone()));
-        Arc::new(Self { connection, subjects, clock, receiver, subscribed: Mutex::default(), new })
+        let comparing = format!("{}.compare", settings.prefix);
+        let subscribed = Mutex::default();
+        Arc::new(Self { connection, subjects, clock, receiver, subscribed, new, comparing })
     }
 
     /// Names the receiver; answers whether it was accepted, which only the first is.
     pub fn attach(&self, receiver: Arc<dyn Receiver>) -> bool {
         self.receiver.set(receiver).is_ok()
+    }
+
+    /// The connection.
+    pub(super) fn connection(&self) -> &NatsConnection {
+        &self.connection
+    }
+
+    /// Tells subscribers of those channels among the subscribed ones to compare their positions.
+    pub(super) async fn compare(&self, concerned: impl Fn(&str) -> bool) {
+        let Some(receiver) = self.receiver.get() else { return };
+        let subscribed = self.subscribed.lock().await;
+        let channels: Vec<Arc<str>> =
+            subscribed.keys().filter(|channel| concerned(channel)).cloned().collect();
+        drop(subscribed);
+        for channel in channels {
+            receiver.gap(&channel);
+        }
+    }
+
+    /// Tells subscribers of a channel on all nodes to compare their positions.
+    pub(super) async fn ask_to_compare(&self, channel: &str) -> Result<(), NatsError> {
+        let channel = Bytes::copy_from_slice(channel.as_bytes());
+        self.connection.publish(self.comparing.clone(), channel).await
+    }
+
+    /// Hears other nodes ask to compare, for as long as the broker is used.
+    ///
+    /// # Errors
+    /// [`NatsError::Subscribe`].
+    pub(super) async fn hear_to_compare(&self) -> Result<async_nats::Subscriber, NatsError> {
+        self.connection.subscribe(&self.comparing).await
     }
 
     /// Whether `channel` can be published to: wildcards are for subscriptions.

@@ -1,20 +1,21 @@
 //! What is asked of one Redis about its channels.
 
+use super::inlet::Inlet;
 use super::keys::Keys;
 use super::tails::Tails;
 use super::wire::{read_positioned, read_publication, write_presence, write_publication};
-use super::witness::{Seen, Witness};
+use super::witness::{Seen, Sighting, Witness};
 use super::{RedisBrokerSettings, Scripts};
 use crate::broker::{
     ClientInfo, Epoch, HistoryFilter, HistoryPage, Publication, PublishOptions, PublishOutcome,
     StreamPosition,
 };
 use crate::seams::{UnixMillis, random_epoch};
-use crate::stores::redis::{Command, Monitored, RedisError, Shard, Value};
+use crate::stores::redis::{Command, Monitored, RedisError, Shard, Slots, Value, Watcher, shard_of, slot_of};
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long an idempotency key is remembered when the publisher does not say.
 const DEFAULT_RESULT_TTL: Duration = Duration::from_secs(300);
@@ -29,8 +30,26 @@ pub(super) struct Channels {
     pub(super) listening: Vec<Monitored>,
     pub(super) witness: Arc<Witness>,
     pub(super) tails: Arc<Tails>,
-    /// Connection of the last publication, as the shard counts them.
-    pub(super) life: AtomicU64,
+    pub(super) inlet: Arc<Inlet>,
+    /// Which of how many shards this is.
+    pub(super) place: (usize, usize),
+}
+
+impl Watcher for Channels {
+    fn turned(&self, slots: &Slots) {
+        self.witness.doubt(slots);
+        self.tails.forget_all();
+        if let Some(elsewhere) = self.inlet.elsewhere.get() {
+            let ((index, count), keys, slots) = (self.place, self.keys.clone(), slots.clone());
+            elsewhere(Arc::new(move |channel| {
+                shard_of(channel, count) == index && slots.has(slot_of(&keys.channel(channel)))
+            }));
+        } else if self.shard.is_cluster() && self.settings.partitions == 0 {
+            // Messages come through another node than the one that took them. When that one dies they may be kept
+            // and not on their way yet.
+            self.listening.iter().for_each(|listening| listening.missed(slots));
+        }
+    }
 }
 
 /// Whole seconds, at least one: zero would remove what is to be kept.
@@ -65,14 +84,10 @@ impl Channels {
         let redis_channel =
             if self.settings.skip_pub_sub { Bytes::new() } else { self.keys.channel(channel) };
         if keeps_history {
+            let asked = Sighting::Answered(Instant::now());
             let outcome = self.publish_kept(channel, &redis_channel, &body, &options).await?;
-            let life = self.shard.life();
-            if self.life.swap(life, Ordering::Relaxed) != life {
-                // Another connection may lead to another server.
-                self.witness.doubt_all();
-            }
             if !outcome.from_cache && !outcome.skipped {
-                self.witness.saw(channel, &publication, &outcome.position);
+                self.witness.saw(channel, &publication, &outcome.position, asked);
             }
             return Ok(outcome);
         }
@@ -248,7 +263,8 @@ impl Channels {
         let before = StreamPosition { offset: seen.offset - 1, epoch: seen.epoch.clone() };
         let filter = HistoryFilter { limit: Some(1), since: Some(before), reverse: false };
         let page = self.history(channel, &filter, Duration::ZERO).await?;
-        if !seen.contradicts(&page.position, page.publications.first().map(|there| &**there)) {
+        let there = page.publications.first().map(|there| &**there);
+        if !self.witness.contradicts(seen, &page.position, there) {
             return Ok(false);
         }
         let lists = self.settings.use_lists;

@@ -2,9 +2,9 @@
 
 use super::tails::Tails;
 use super::wire::{Arrival, read_arrival};
-use super::witness::Witness;
+use super::witness::{Sighting, Witness};
 use crate::broker::Receiver;
-use crate::stores::redis::Listener;
+use crate::stores::redis::{Listener, Slots};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
@@ -14,11 +14,19 @@ use tokio::time::Instant;
 /// Least time between two log lines about messages that cannot be read.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(30);
 
+/// Whether a channel is among some.
+pub(super) type Concerned = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Told for which channels another server may answer than before.
+pub(super) type Elsewhere = Box<dyn Fn(Concerned) + Send + Sync>;
+
 /// Hands on what arrives.
 #[derive(Default)]
 pub(super) struct Inlet {
     /// Set once, when the receiver exists; nothing is subscribed before.
     pub(super) receiver: OnceLock<Arc<dyn Receiver>>,
+    /// Whoever delivers when Redis does not. Set once, before anything is subscribed.
+    pub(super) elsewhere: OnceLock<Elsewhere>,
     complained: Mutex<Option<Instant>>,
 }
 
@@ -45,7 +53,7 @@ impl Listener for Mouth {
         let Some(receiver) = self.inlet.receiver.get() else { return };
         match read_arrival(payload) {
             Ok(Arrival::Publication { publication, position, delta, previous }) => {
-                self.witness.saw(name, &publication, &position);
+                self.witness.saw(name, &publication, &position, Sighting::Heard);
                 let publication = Arc::new(publication);
                 self.tails.arrived(name, &publication, &position.epoch);
                 receiver.publication(name, publication, position, delta, previous.map(Arc::new));
@@ -57,7 +65,8 @@ impl Listener for Mouth {
     }
 
     fn back(&self) {
-        self.witness.doubt_all();
+        self.witness.doubt(&Slots::all());
+        self.tails.forget_all();
     }
 
     fn gap(&self, name: &Arc<str>) {

@@ -16,22 +16,21 @@ mod wire;
 mod witness;
 
 use super::{
-    Broker, BrokerError, ClientInfo, HistoryFilter, HistoryPage, MaybeReady, PublishOptions, PublishOutcome,
-    Receiver, StreamPosition,
+    Broker, BrokerError, ClientInfo, HistoryFilter, HistoryPage, MaybeReady, Publication, PublishOptions,
+    PublishOutcome, Receiver, StreamPosition,
 };
 use crate::seams::{Clock, UnixMillis};
 use crate::stores::redis::{Listener, Monitored, RedisError, Script, Shard, Subscription, shard_of, slot_of};
 use bytes::Bytes;
 use channels::Channels;
 use flights::Flights;
-use inlet::{Inlet, Mouth};
+use inlet::{Elsewhere, Inlet, Mouth};
 use keys::{Keys, Layout};
 use recheck::Recheck;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tails::Tails;
-use witness::Witness;
+use witness::{Prints, Sighting, Witness};
 
 /// How channels are kept in Redis.
 #[derive(Clone, Debug)]
@@ -101,10 +100,14 @@ impl RedisBroker {
             renew_epoch: Script::new(include_str!("scripts/renew_epoch.lua")),
         });
         let inlet = Arc::new(Inlet::default());
-        let shards = shards.into_iter().map(|shard| channels(shard, settings, &scripts, &inlet));
+        let count = shards.len();
+        let shards = shards.into_iter().enumerate();
+        let shards = shards.map(|(index, shard)| channels(shard, (index, count), settings, &scripts, &inlet));
         let mut rechecks = Vec::new();
         let shards = shards.map(|channels| {
             let channels = Arc::new(channels);
+            let watcher: Weak<Channels> = Arc::downgrade(&channels);
+            channels.shard.watch(watcher);
             rechecks.push(Recheck::start(channels.clone(), inlet.clone()));
             channels
         });
@@ -115,6 +118,18 @@ impl RedisBroker {
     /// Names the receiver; answers whether it was accepted, which only the first is.
     pub fn attach(&self, receiver: Arc<dyn Receiver>) -> bool {
         self.inlet.receiver.set(receiver).is_ok()
+    }
+
+    /// Names whoever delivers in place of Redis: it is told for which channels another server may answer than before,
+    /// to compare positions. Answers whether it was accepted, which only the first is.
+    pub(super) fn deliver_elsewhere(&self, elsewhere: Elsewhere) -> bool {
+        self.inlet.elsewhere.set(elsewhere).is_ok()
+    }
+
+    /// Remembers a publication that was heard another way.
+    pub(super) fn saw(&self, channel: &Arc<str>, publication: &Publication, position: &StreamPosition) {
+        let shard = &self.shards[shard_of(channel, self.shards.len())];
+        shard.witness.saw(channel, publication, position, Sighting::Overheard);
     }
 
     /// Publishes what was taken at `now`.
@@ -139,6 +154,7 @@ impl RedisBroker {
 /// Starts to listen on one shard.
 fn channels(
     shard: Shard,
+    place: (usize, usize),
     settings: &RedisBrokerSettings,
     scripts: &Arc<Scripts>,
     inlet: &Arc<Inlet>,
@@ -149,7 +165,11 @@ fn channels(
         partitions => Layout::Partitions(partitions),
     };
     let keys = Keys::new(&settings.prefix, layout);
-    let witness = Arc::<Witness>::default();
+    let named = keys.clone();
+    // Nodes of Centrifugo give what they send over NATS a time of its own.
+    let prints = if settings.skip_pub_sub { Prints::OfData } else { Prints::OfDataAndTime };
+    let witness = Witness::new(Box::new(move |channel| slot_of(&named.channel(channel))), prints);
+    let witness = Arc::new(witness);
     let tails = Arc::<Tails>::default();
     let mouth = Mouth { inlet: inlet.clone(), witness: witness.clone(), tails: tails.clone() };
     let mouth: Arc<dyn Listener> = Arc::new(mouth);
@@ -162,10 +182,8 @@ fn channels(
             Monitored::start(shard.clone(), subscription, canary, mouth.clone())
         })
         .collect();
-    let (settings, scripts) = (settings.clone(), scripts.clone());
-    // Nothing was lost with the connection that stands.
-    let life = AtomicU64::new(shard.life());
-    Channels { shard, keys, settings, scripts, listening, witness, tails, life }
+    let (settings, scripts, inlet) = (settings.clone(), scripts.clone(), inlet.clone());
+    Channels { shard, keys, settings, scripts, listening, witness, tails, inlet, place }
 }
 
 /// Reads history; equal reads at the same time become one.

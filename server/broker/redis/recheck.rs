@@ -40,6 +40,7 @@ impl Recheck {
             loop {
                 channels.witness.doubted().await;
                 rounds(&channels, &inlet).await;
+                channels.witness.believe();
             }
         };
         Self(tokio::spawn(task).abort_handle())

@@ -322,6 +322,14 @@ impl Tails {
             self.count.store(state.entries.len(), Ordering::SeqCst);
         }
     }
+
+    /// Forgets all channels: the server may be another than the one that was read.
+    pub(super) fn forget_all(&self) {
+        let mut state = self.state.lock();
+        state.entries.clear();
+        state.bytes = 0;
+        self.count.store(0, Ordering::SeqCst);
+    }
 }
 
 /// What was asked for of a page that begins earlier.

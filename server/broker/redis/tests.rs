@@ -1,6 +1,8 @@
 //! The contract, kept on every kind of Redis.
 
+mod failover;
 mod healing;
+mod racing;
 
 use super::*;
 use crate::broker::contract_tests::{Abilities, Bench, broker_contract};

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::broker::contract_tests::{Abilities, Bench, broker_contract};
-use crate::broker::redis::tests::{settings, start};
+use crate::broker::redis::tests::settings;
 use crate::broker::{NatsBrokerSettings, RedisBrokerSettings};
 use crate::seams::SystemClock;
 use crate::testing::NatsServer;
 use crate::testing::redis::Server;
-use crate::testing::shards::{Shared, single};
+use crate::testing::shards::{Shared, connect, single};
 
 struct OverBoth {
     broker: RedisNatsBroker,
@@ -22,12 +22,15 @@ impl Bench for OverBoth {
     async fn start(receiver: Arc<dyn Receiver>) -> Self {
         let redis = Server::shared().await;
         let keeping = RedisBrokerSettings { skip_pub_sub: true, ..settings() };
-        let keeping = start(Arc::new(Silence), vec![single(&redis)], &keeping).await;
+        let clock = Arc::new(SystemClock);
+        let shards = connect(vec![single(&redis)]).await;
+        let keeping = Arc::new(RedisBroker::detached(shards, &keeping, clock.clone()).expect("settings fit"));
         let nats = NatsServer::start().await;
         let delivering =
             NatsBrokerSettings { prefix: "contract".to_owned(), allow_wildcards: false, raw_mode: None };
         let delivering = NatsBroker::detached(&delivering, nats.connect().await, Arc::new(SystemClock));
-        let broker = RedisNatsBroker::new(keeping, delivering, Arc::new(SystemClock));
+        let broker =
+            RedisNatsBroker::new(keeping, delivering, clock).await.expect("nats takes subscriptions");
         assert!(broker.attach(receiver));
         Self { broker, _redis: redis, _nats: nats }
     }
@@ -38,28 +41,6 @@ impl Bench for OverBoth {
 
     async fn pass(&self, time: Duration) {
         tokio::time::sleep(time).await;
-    }
-}
-
-/// Hears nothing: Redis is to deliver nothing here.
-struct Silence;
-
-impl Receiver for Silence {
-    fn publication(
-        &self,
-        channel: &Arc<str>,
-        _: Arc<crate::broker::Publication>,
-        _: crate::broker::StreamPosition,
-        _: bool,
-        _: Option<Arc<crate::broker::Publication>>,
-    ) {
-        panic!("redis delivered a publication of {channel}");
-    }
-    fn join(&self, channel: &Arc<str>, _: Arc<ClientInfo>) {
-        panic!("redis delivered a join of {channel}");
-    }
-    fn leave(&self, channel: &Arc<str>, _: Arc<ClientInfo>) {
-        panic!("redis delivered a leave of {channel}");
     }
 }
 

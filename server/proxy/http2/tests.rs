@@ -105,8 +105,8 @@ async fn who_cannot_be_reached_fails_every_call_at_once_and_is_tried_again() {
 }
 
 #[tokio::test]
-async fn bodies_larger_than_every_window_come_whole_in_both_directions() {
-    const SIZE: usize = 3 * CONNECTION_WINDOW as usize;
+async fn bodies_larger_than_the_window_come_whole_in_both_directions() {
+    const SIZE: usize = 128 * ANSWER_WINDOW as usize;
     let (listener, http2) = pair().await;
     let application = async {
         let mut served = accept(&listener).await;

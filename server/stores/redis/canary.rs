@@ -5,6 +5,7 @@ use super::error::RedisError;
 use super::resp::Command;
 use super::shard::Shard;
 use super::subscriber::{Listener, Subscriber, Subscription};
+use super::turns::Slots;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -99,6 +100,15 @@ impl Monitored {
     /// The subscriber.
     pub fn subscriber(&self) -> &Arc<Subscriber> {
         &self.subscriber
+    }
+
+    /// Says that messages of the channels of some slots may have been missed, though the connection stood.
+    pub fn missed(&self, slots: &Slots) {
+        for name in self.subscriber.subscribed(slots) {
+            if !Arc::ptr_eq(&name, &self.ear.canary) {
+                self.ear.listener.gap(&name);
+            }
+        }
     }
 
     /// Whether a message published now would be heard here, as far as the last seconds tell.

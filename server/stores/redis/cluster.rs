@@ -2,11 +2,12 @@
 
 use super::error::RedisError;
 use super::link::Link;
-use super::place::SLOTS;
 use super::resp::{Command, Value};
 use super::route::Route;
 use super::settings::{Address, Dial};
+use super::slot_map::SlotMap;
 use super::socket::Purpose;
+use super::turns::Watchers;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hashbrown::HashMap;
@@ -30,100 +31,17 @@ const ASKED_AT_ONCE: usize = 3;
 /// Pause before a command is sent again to a Cluster that is rearranging itself.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Which node has which slot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct SlotMap {
-    primaries: Vec<Address>,
-    /// For each primary.
-    replicas: Vec<Vec<Address>>,
-    /// Places in `primaries`, plus one; zero means nobody. Empty when nothing is known.
-    owners: Vec<u16>,
-}
-
-impl SlotMap {
-    pub(super) fn is_empty(&self) -> bool {
-        self.primaries.is_empty()
-    }
-
-    pub(super) fn primaries(&self) -> &[Address] {
-        &self.primaries
-    }
-
-    pub(super) fn replicas(&self) -> impl Iterator<Item = &Address> {
-        self.replicas.iter().flatten()
-    }
-
-    pub(super) fn owner(&self, slot: u16) -> Option<&Address> {
-        let place = self.owners.get(usize::from(slot)).copied().unwrap_or(0);
-        self.primaries.get(usize::from(place).checked_sub(1)?)
-    }
-
-    fn replicas_of(&self, slot: u16) -> &[Address] {
-        let place = self.owners.get(usize::from(slot)).copied().unwrap_or(0);
-        usize::from(place).checked_sub(1).and_then(|at| self.replicas.get(at)).map_or(&[], Vec::as_slice)
-    }
-
-    pub(super) fn knows(&self, address: &Address) -> bool {
-        self.primaries.contains(address) || self.replicas().any(|replica| replica == address)
-    }
-
-    fn place(&mut self, address: &Address) -> u16 {
-        let at = self.primaries.iter().position(|known| known == address).unwrap_or_else(|| {
-            self.primaries.push(address.clone());
-            self.replicas.push(Vec::new());
-            self.primaries.len() - 1
-        });
-        at as u16 + 1
-    }
-
-    fn set_owner(&mut self, slot: u16, address: &Address) {
-        let place = self.place(address);
-        self.owners.resize(usize::from(SLOTS), 0);
-        if let Some(owner) = self.owners.get_mut(usize::from(slot)) {
-            *owner = place;
-        }
-    }
-
-    /// Reads the answer to CLUSTER SLOTS; `asked` stands in for a host the node does not know of itself.
-    fn read(answer: Value, asked: &Address) -> Option<Self> {
-        let mut map = Self { owners: vec![0; usize::from(SLOTS)], ..Self::default() };
-        for range in answer.into_list()? {
-            let mut fields = range.into_list()?.into_iter();
-            let first = usize::try_from(fields.next()?.as_integer()?).ok()?;
-            let last = usize::try_from(fields.next()?.as_integer()?).ok()?;
-            let Some(primary) = node(fields.next()?, asked) else { continue };
-            let place = map.place(&primary);
-            map.owners.get_mut(first..=last)?.fill(place);
-            let replicas = &mut map.replicas[usize::from(place) - 1];
-            for replica in fields.filter_map(|field| node(field, asked)) {
-                if !replicas.contains(&replica) {
-                    replicas.push(replica);
-                }
-            }
-        }
-        Some(map)
-    }
-}
-
-fn node(fields: Value, asked: &Address) -> Option<Address> {
-    let mut fields = fields.into_list()?.into_iter();
-    let (host, port) = (fields.next()?, u16::try_from(fields.next()?.as_integer()?).ok()?);
-    match host.as_str() {
-        Some("?") => None,
-        Some("") | None => {
-            let host = asked.as_str().rsplit_once(':').map_or("", |(host, _)| host);
-            Some(Address::tcp(format!("{host}:{port}")))
-        }
-        Some(host) => Some(Address::of(host, port)),
-    }
-}
-
 /// A Redis Cluster.
 pub(super) struct Cluster {
     name: Arc<str>,
     seeds: Vec<Address>,
     dial: Dial,
     map: watch::Sender<Arc<SlotMap>>,
+    /// The map that watchers were told of. Held while it is compared with the next.
+    told: Mutex<Arc<SlotMap>>,
+    watchers: Arc<Watchers>,
+    /// Itself, for links that come back.
+    me: Weak<Self>,
     /// Held for one access; links connect by themselves.
     links: Mutex<HashMap<(Address, bool), Arc<Link>>>,
     stale: Arc<Notify>,
@@ -150,12 +68,20 @@ impl Cluster {
     ///
     /// # Errors
     /// `Unreachable` when no seed answers within the connect timeout.
-    pub(super) async fn start(name: &str, seeds: Vec<Address>, dial: Dial) -> Result<Arc<Self>, RedisError> {
-        let cluster = Arc::new(Self {
+    pub(super) async fn start(
+        name: &str,
+        seeds: Vec<Address>,
+        dial: Dial,
+        watchers: Arc<Watchers>,
+    ) -> Result<Arc<Self>, RedisError> {
+        let cluster = Arc::new_cyclic(|me| Self {
             name: name.into(),
             seeds,
             dial,
             map: watch::Sender::default(),
+            told: Mutex::default(),
+            watchers,
+            me: me.clone(),
             links: Mutex::default(),
             stale: Arc::default(),
             refresher: std::sync::OnceLock::new(),
@@ -250,9 +176,34 @@ impl Cluster {
         let link = links.entry((address.clone(), replica)).or_insert_with(|| {
             let purpose = if replica { Purpose::Replica } else { Purpose::Data };
             let route = Route::Fixed(vec![address.clone()]);
-            Arc::new(Link::start(address.as_str(), route, self.dial.clone(), purpose))
+            let (cluster, back) = (self.me.clone(), address.clone());
+            let returned = Box::new(move || {
+                if let Some(cluster) = cluster.upgrade().filter(|_| !replica) {
+                    cluster.returned(&back);
+                }
+            });
+            Arc::new(Link::start_watched(address.as_str(), route, self.dial.clone(), purpose, returned))
         });
         link.clone()
+    }
+
+    /// A node is reached again: it may have been restarted meanwhile.
+    fn returned(&self, address: &Address) {
+        let map = self.map.borrow().clone();
+        self.watchers.tell(&map.slots_of(address));
+    }
+
+    /// Tells whose slots have other owners than when it was told last.
+    fn tell_turned(&self) {
+        let map = self.map.borrow().clone();
+        let mut told = self.told.lock();
+        if *told == map {
+            return;
+        }
+        let (turned, known) = told.turned(&map);
+        *told = Arc::new(known);
+        drop(told);
+        self.watchers.tell(&turned);
     }
 
     /// Reads the map as most of a few nodes know it.
@@ -297,6 +248,7 @@ impl Cluster {
             }
             changed
         });
+        self.tell_turned();
     }
 }
 
@@ -331,38 +283,6 @@ fn hint(error: &[u8]) -> Option<Hint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
-
-    fn text(text: &'static str) -> Value {
-        Value::Text(Bytes::from_static(text.as_bytes()))
-    }
-
-    fn range(first: i64, last: i64, nodes: &[(&'static str, i64)]) -> Value {
-        let nodes = nodes.iter().map(|(host, port)| Value::List(vec![text(host), Value::Integer(*port)]));
-        Value::List([Value::Integer(first), Value::Integer(last)].into_iter().chain(nodes).collect())
-    }
-
-    #[test]
-    fn the_map_knows_owners_and_replicas() {
-        let answer = Value::List(vec![
-            range(0, 100, &[("10.0.0.1", 1), ("10.0.0.2", 2)]),
-            range(101, 16_383, &[("", 3)]),
-        ]);
-        let map = SlotMap::read(answer, &Address::tcp("h:9")).expect("is a map");
-        assert_eq!(map.owner(100), Some(&Address::tcp("10.0.0.1:1")));
-        assert_eq!(map.owner(101), Some(&Address::tcp("h:3")));
-        assert_eq!(map.replicas_of(7), [Address::tcp("10.0.0.2:2")]);
-        let mut moved = map.clone();
-        moved.set_owner(7, &Address::tcp("new:1"));
-        assert_eq!(moved.owner(7), Some(&Address::tcp("new:1")));
-        assert_eq!(moved.owner(8), map.owner(8));
-    }
-
-    #[test]
-    fn ranges_beyond_the_slots_are_refused() {
-        let answer = Value::List(vec![range(0, 16_384, &[("h", 1)])]);
-        assert_eq!(SlotMap::read(answer, &Address::tcp("h:9")), None);
-    }
 
     #[test]
     fn errors_of_nodes_say_what_to_do() {

@@ -19,6 +19,9 @@ const MOST_WAITING: usize = 1 << 16;
 /// A connection that lived this long was a good one.
 const GOOD_LIFE: Duration = Duration::from_secs(1);
 
+/// Called before the first request over a connection that replaces another.
+pub(super) type Returned = Box<dyn Fn() + Send + Sync>;
+
 /// The connection to one server, made anew whenever it ends.
 pub(super) struct Link {
     shared: Arc<Shared>,
@@ -49,6 +52,17 @@ impl Drop for Link {
 impl Link {
     /// Starts to connect; `name` is for logs and errors.
     pub(super) fn start(name: &str, route: Route, dial: Dial, purpose: Purpose) -> Self {
+        Self::start_watched(name, route, dial, purpose, Box::new(|| {}))
+    }
+
+    /// As [`start`](Self::start), and says when a connection replaces another.
+    pub(super) fn start_watched(
+        name: &str,
+        route: Route,
+        dial: Dial,
+        purpose: Purpose,
+        returned: Returned,
+    ) -> Self {
         let state = State { pipeline: None, reason: "not connected yet".into(), life: 0 };
         let shared = Arc::new(Shared {
             name: name.into(),
@@ -56,7 +70,7 @@ impl Link {
             waiting: AtomicUsize::new(0),
             patience: dial.connect_timeout,
         });
-        let keeper = tokio::spawn(keep(shared.clone(), route, dial, purpose)).abort_handle();
+        let keeper = tokio::spawn(keep(shared.clone(), route, dial, purpose, returned)).abort_handle();
         Self { shared, keeper }
     }
 
@@ -91,11 +105,6 @@ impl Link {
         if let Some(pipeline) = self.shared.state.borrow().pipeline.clone() {
             pipeline.close(reason);
         }
-    }
-
-    /// Counts connections so far.
-    pub(super) fn life(&self) -> u64 {
-        self.shared.state.borrow().life
     }
 
     /// Whether a connection stands.
@@ -149,9 +158,9 @@ impl Drop for Place<'_> {
     }
 }
 
-async fn keep(shared: Arc<Shared>, mut route: Route, dial: Dial, purpose: Purpose) {
+async fn keep(shared: Arc<Shared>, mut route: Route, dial: Dial, purpose: Purpose, returned: Returned) {
     let mut backoff = Backoff::default();
-    let mut troubled = false;
+    let (mut troubled, mut first) = (false, true);
     for attempt in 0.. {
         let Some(address) = route.now(attempt) else {
             shared.down("nobody knows where it is");
@@ -163,6 +172,9 @@ async fn keep(shared: Arc<Shared>, mut route: Route, dial: Dial, purpose: Purpos
             Ok(socket) => {
                 let began = Instant::now();
                 let (pipeline, driver) = Pipeline::new(socket, dial.io_timeout);
+                if !std::mem::take(&mut first) {
+                    returned();
+                }
                 shared.up(pipeline);
                 if troubled {
                     tracing::info!(redis = &*shared.name, address = address.as_str(), "redis is back");

@@ -17,8 +17,10 @@ mod script;
 mod sentinel;
 mod settings;
 mod shard;
+mod slot_map;
 mod socket;
 mod subscriber;
+mod turns;
 mod wanted;
 
 pub use canary::Monitored;
@@ -29,3 +31,4 @@ pub use script::Script;
 pub use settings::{Address, Credentials, Defaults, Dial, ShardSettings, Tls, Topology, address_list};
 pub use shard::Shard;
 pub use subscriber::{Listener, Subscriber, Subscription};
+pub use turns::{Slots, Watcher};

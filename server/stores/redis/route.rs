@@ -1,7 +1,7 @@
 //! Where a connection should lead now, and whether one that stands still leads there.
 
-use super::cluster::SlotMap;
 use super::settings::Address;
+use super::slot_map::SlotMap;
 use rand::seq::IndexedRandom;
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,8 @@ use super::script::Script;
 use super::sentinel::Sentinels;
 use super::settings::{Dial, ShardSettings, Topology, settings};
 use super::socket::{Purpose, Socket};
-use std::sync::Arc;
+use super::turns::{Slots, Watcher, Watchers};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -30,6 +31,7 @@ struct Shared {
     name: Arc<str>,
     dial: Dial,
     kind: Kind,
+    watchers: Arc<Watchers>,
 }
 
 enum Kind {
@@ -45,22 +47,23 @@ impl Shard {
     /// `Unreachable` when nobody answers within some tries; `Settings` when settings do not fit what answers.
     pub async fn connect(settings: ShardSettings) -> Result<Self, RedisError> {
         let ShardSettings { topology, dial, replicas } = settings;
+        let watchers = Arc::<Watchers>::default();
         let (name, kind) = match topology {
             Topology::Single(addresses) => {
                 let name = listed(&addresses);
                 if probe(&addresses, &dial).await?.greeting.cluster {
-                    (name.clone(), cluster(&name, addresses, &dial, replicas).await?)
+                    (name.clone(), cluster(&name, addresses, &dial, replicas, &watchers).await?)
                 } else if replicas {
                     return Err(settings_error("replicas are only known to sentinels and clusters"));
                 } else {
                     let route = Route::Fixed(addresses);
-                    let link = Link::start(&name, route.clone(), dial.clone(), Purpose::Data);
+                    let link = data_link(&name, route.clone(), &dial, &watchers);
                     (name, Kind::Single { link, route })
                 }
             }
             Topology::Sentinel { addresses, primary, dial: sentinel_dial } => {
                 let sentinels = Sentinels::start(&addresses, &primary, &sentinel_dial, replicas);
-                let link = Link::start(&primary, sentinels.primary(), dial.clone(), Purpose::Data);
+                let link = data_link(&primary, sentinels.primary(), &dial, &watchers);
                 let replica = replicas.then(|| {
                     let name = format!("replica of {primary}");
                     Link::start(&name, sentinels.replica(), dial.clone(), Purpose::Replica)
@@ -69,10 +72,10 @@ impl Shard {
             }
             Topology::Cluster(seeds) => {
                 let name = listed(&seeds);
-                (name.clone(), cluster(&name, seeds, &dial, replicas).await?)
+                (name.clone(), cluster(&name, seeds, &dial, replicas, &watchers).await?)
             }
         };
-        let shard = Self { shared: Arc::new(Shared { name: name.into(), dial, kind }) };
+        let shard = Self { shared: Arc::new(Shared { name: name.into(), dial, kind, watchers }) };
         shard.first_answer().await?;
         Ok(shard)
     }
@@ -114,12 +117,9 @@ impl Shard {
         self.shared.dial.connect_timeout
     }
 
-    /// Counts connections for requests; always zero with a Cluster, which has many.
-    pub fn life(&self) -> u64 {
-        match &self.shared.kind {
-            Kind::Single { link, .. } | Kind::Sentinel { link, .. } => link.life(),
-            Kind::Cluster { .. } => 0,
-        }
+    /// Tells `watcher` from now on which keys others may answer for, until it is dropped.
+    pub fn watch(&self, watcher: Weak<dyn Watcher>) {
+        self.shared.watchers.add(watcher);
     }
 
     /// How connections are made.
@@ -221,15 +221,23 @@ fn refused(value: Value) -> Result<Value, RedisError> {
     }
 }
 
+/// The connection for requests to a server that has all keys.
+fn data_link(name: &str, route: Route, dial: &Dial, watchers: &Arc<Watchers>) -> Link {
+    let watchers = watchers.clone();
+    let returned = Box::new(move || watchers.tell(&Slots::all()));
+    Link::start_watched(name, route, dial.clone(), Purpose::Data, returned)
+}
+
 async fn cluster(
     name: &str,
     seeds: Vec<super::settings::Address>,
     dial: &Dial,
     replicas: bool,
+    watchers: &Arc<Watchers>,
 ) -> Result<Kind, RedisError> {
     let mut result = Err(settings_error("no cluster address"));
     for _ in 0..START_TRIES {
-        result = Cluster::start(name, seeds.clone(), dial.clone()).await;
+        result = Cluster::start(name, seeds.clone(), dial.clone(), watchers.clone()).await;
         if result.is_ok() {
             break;
         }

@@ -2,10 +2,12 @@
 //! connect anew, and says for which channels something may have been missed.
 
 use super::error::RedisError;
+use super::place::slot_of;
 use super::resp::{Command, Decoder, Value};
 use super::route::Backoff;
 use super::shard::Shard;
 use super::socket::{Purpose, READ_SIZE, Socket, Transport};
+use super::turns::Slots;
 use super::wanted::{Confirmed, Wanted};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -121,6 +123,11 @@ impl Subscriber {
     /// Ends the connection that stands, and makes another: what was published did not arrive.
     pub fn renew(&self) {
         self.shared.renew.notify_one();
+    }
+
+    /// Names of channels of some slots that the server has confirmed.
+    pub(super) fn subscribed(&self, slots: &Slots) -> Vec<Arc<str>> {
+        self.shared.wanted.lock().confirmed(|channel| slots.has(slot_of(channel)))
     }
 
     /// Counts connections so far; zero until the first stands.

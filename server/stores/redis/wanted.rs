@@ -209,6 +209,12 @@ impl Wanted {
         self.entries.get(channel).map(|entry| entry.name.clone())
     }
 
+    /// Names of channels among `some` that are subscribed.
+    pub(super) fn confirmed(&self, some: impl Fn(&[u8]) -> bool) -> Vec<Arc<str>> {
+        let all = self.entries.iter().filter(|(channel, entry)| entry.is_subscribed() && some(channel));
+        all.map(|(_, entry)| entry.name.clone()).collect()
+    }
+
     /// Says something else.
     pub(super) fn say(&mut self, command: &Command) {
         self.other.extend_from_slice(command.bytes());

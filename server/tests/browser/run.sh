@@ -6,14 +6,7 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../../.." && pwd)
-GYRE_BIN=${GYRE_BIN:-$root/target/debug/gyre}
-export GYRE_BIN
-
-if [ ! -x "$GYRE_BIN" ]; then
-    echo "no server at $GYRE_BIN: build it with cargo build -p gyre" >&2
-    exit 1
-fi
+. "$here/../languages.sh"
 
 browser() {
     command -v "${CHROMIUM:-chromium}" || command -v chromium-browser || command -v google-chrome
@@ -37,8 +30,4 @@ export CHROMIUM
 command -v openssl >/dev/null || { echo "no openssl, which makes the certificates of the tests" >&2; exit 1; }
 
 cd "$here"
-if ! cmp -s package-lock.json node_modules/.installed; then
-    npm ci --no-audit --no-fund
-    cp package-lock.json node_modules/.installed
-fi
-npm test
+node_tests

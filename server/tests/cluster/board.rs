@@ -22,6 +22,15 @@ struct State {
     positions: HashMap<(u32, Arc<str>), Position>,
 }
 
+impl State {
+    fn reached(&self, channel: &str, position: &Position) -> bool {
+        let Some(top) = self.tops.get(channel) else { return true };
+        // A subscription without a position knows offsets, but not of which epoch.
+        let comparable = position.epoch.is_empty() || position.epoch == top.epoch;
+        comparable && position.offset >= top.offset
+    }
+}
+
 impl Board {
     /// A message was acknowledged at this place, if it is known.
     pub fn acked(&self, channel: &Arc<str>, position: Position) {
@@ -51,16 +60,24 @@ impl Board {
         self.state().positions.len()
     }
 
+    /// Where the subscriptions of some channels are.
+    pub fn positions(&self, channels: &[Arc<str>]) -> HashMap<(u32, Arc<str>), Position> {
+        let state = self.state();
+        let some = state.positions.iter().filter(|((_, channel), _)| channels.contains(channel));
+        some.map(|(key, position)| (key.clone(), position.clone())).collect()
+    }
+
     /// Whether some subscription has not reached the last acknowledged message of its channel.
     pub fn is_behind(&self) -> bool {
         let state = self.state();
-        let reached = |channel: &str, position: &Position| {
-            let Some(top) = state.tops.get(channel) else { return true };
-            // A subscription without a position knows offsets, but not of which epoch.
-            let comparable = position.epoch.is_empty() || position.epoch == top.epoch;
-            comparable && position.offset >= top.offset
-        };
-        state.positions.iter().any(|((_, channel), position)| !reached(channel, position))
+        state.positions.iter().any(|((_, channel), position)| !state.reached(channel, position))
+    }
+
+    /// The same for subscriptions that know their position.
+    pub fn is_placed_behind(&self) -> bool {
+        let state = self.state();
+        let placed = state.positions.iter().filter(|(_, position)| !position.epoch.is_empty());
+        placed.into_iter().any(|((_, channel), position)| !state.reached(channel, position))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use crate::nats::NatsServer;
 use std::sync::{Mutex, PoisonError};
 
-use crate::redis::{Cluster, SentinelSet, Server, cli, wait_for};
+use crate::queue::NatsPart;
+use crate::redis::{SentinelSet, Server, cli, wait_for};
+use crate::slots::Slotted;
 
 /// What a scenario asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -28,8 +30,14 @@ pub enum BrokerKind {
     SentinelsReadReplica,
     /// A Redis Cluster of three primaries with a replica each.
     RedisCluster,
+    /// The same, whose slots carry the messages of four partitions of channels.
+    RedisClusterPartitions,
     /// A NATS server, and a Redis for presence.
     Nats,
+    /// A NATS server that delivers, and a Redis that keeps history and forgets it when it ends.
+    RedisNats,
+    /// The same, and Redis forgets nothing.
+    DurableRedisNats,
 }
 
 /// The running servers.
@@ -38,8 +46,21 @@ pub enum Broker {
     RedisLists(Server),
     RedisShards([Server; 2]),
     Sentinels(Watched),
-    RedisCluster(Cluster),
+    RedisCluster(Slotted),
     Nats(NatsServer, Server),
+    RedisNats(NatsPart, Server),
+}
+
+/// A broker whose primaries can be replaced.
+pub trait Failing {
+    /// Kills a primary.
+    fn kill_primary(&self);
+    /// Makes a replica a primary in good order, or without asking its primary.
+    fn order_failover(&self, force: bool);
+    /// Waits until the primary that went has a successor.
+    fn elected(&self);
+    /// Starts what was killed; it becomes a replica. Waits until it has everything.
+    fn start_former(&self);
 }
 
 /// Redis servers under Sentinels.
@@ -63,30 +84,6 @@ impl Watched {
 
     fn former(&self) -> Option<u16> {
         *self.former.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Kills the primary.
-    pub fn kill_primary(&self) {
-        self.server(self.primary_goes()).kill();
-    }
-
-    /// Orders a failover: the primary lives on, and is told later than the others that it is one no more.
-    pub fn order_failover(&self) {
-        self.primary_goes();
-        wait_for("sentinels that fail over", || self.set.order_failover());
-    }
-
-    /// Waits until most Sentinels name another primary than the one that went.
-    pub fn elected(&self) {
-        wait_for("another primary", || Some(self.set.primary()) != self.former());
-    }
-
-    /// Starts the primary that was killed; it becomes a replica. Waits until it has everything.
-    pub fn start_former(&self) {
-        let Some(former) = self.former() else { return };
-        let server = self.server(former);
-        server.restart();
-        wait_for("a new replica", || server.follows());
     }
 
     /// Ends one Sentinel of three.
@@ -119,6 +116,29 @@ impl Watched {
     }
 }
 
+impl Failing for Watched {
+    fn kill_primary(&self) {
+        self.server(self.primary_goes()).kill();
+    }
+
+    /// The primary lives on, and is told later than the others that it is one no more. Sentinels know no other way.
+    fn order_failover(&self, _: bool) {
+        self.primary_goes();
+        wait_for("sentinels that fail over", || self.set.order_failover());
+    }
+
+    fn elected(&self) {
+        wait_for("another primary", || Some(self.set.primary()) != self.former());
+    }
+
+    fn start_former(&self) {
+        let Some(former) = self.former() else { return };
+        let server = self.server(former);
+        server.restart();
+        wait_for("a new replica", || server.follows());
+    }
+}
+
 impl Broker {
     pub async fn start(kind: BrokerKind) -> Self {
         match kind {
@@ -133,8 +153,14 @@ impl Broker {
             BrokerKind::RedisShards => Self::RedisShards([Server::start(&[]), Server::start(&[])]),
             BrokerKind::Sentinels => Self::Sentinels(Watched::start(false)),
             BrokerKind::SentinelsReadReplica => Self::Sentinels(Watched::start(true)),
-            BrokerKind::RedisCluster => Self::RedisCluster(Cluster::start()),
+            BrokerKind::RedisCluster => Self::RedisCluster(Slotted::start(0)),
+            BrokerKind::RedisClusterPartitions => Self::RedisCluster(Slotted::start(4)),
             BrokerKind::Nats => Self::Nats(NatsServer::start().await, Server::start(&[])),
+            BrokerKind::RedisNats => Self::RedisNats(NatsPart::start().await, Server::start(&[])),
+            BrokerKind::DurableRedisNats => Self::RedisNats(
+                NatsPart::start().await,
+                Server::start(&["--appendonly", "yes", "--appendfsync", "always"]),
+            ),
         }
     }
 
@@ -146,6 +172,7 @@ impl Broker {
             Self::Sentinels(watched) => watched.set.addresses(),
             Self::RedisCluster(cluster) => cluster.addresses(),
             Self::Nats(server, _) => format!("127.0.0.1:{}", server.port()),
+            Self::RedisNats(nats, _) => format!("127.0.0.1:{}", nats.port()),
         }
     }
 
@@ -165,11 +192,22 @@ impl Broker {
                 "sentinel_master_name": SentinelSet::NAME,
                 "replica_client": {"enabled": watched.reads_replica},
             }}}),
-            Self::RedisCluster(_) => {
-                json!({"engine": {"type": "redis", "redis": {"cluster_address": [address]}}})
-            }
+            Self::RedisCluster(slotted) => json!({"engine": {"type": "redis", "redis": {
+                "cluster_address": [address],
+                "sharded_pub_sub_partitions": slotted.partitions(),
+            }}}),
             Self::Nats(_, redis) => json!({
                 "broker": {"enabled": true, "type": "nats", "nats": {"url": format!("nats://{address}")}},
+                "presence_manager": {"enabled": true, "type": "redis", "redis": {"address": redis.address()}},
+            }),
+            Self::RedisNats(_, redis) => json!({
+                "enable_unreleased_features": true,
+                "broker": {
+                    "enabled": true,
+                    "type": "redisnats",
+                    "nats": {"url": format!("nats://{address}")},
+                    "redis": {"address": redis.address()},
+                },
                 "presence_manager": {"enabled": true, "type": "redis", "redis": {"address": redis.address()}},
             }),
         }
@@ -214,15 +252,46 @@ impl Broker {
         }
     }
 
-    /// Whether a link can stand before it: others name addresses themselves.
-    pub fn takes_links(&self) -> bool {
-        matches!(self, Self::Redis(_) | Self::RedisLists(_) | Self::Nats(..))
+    /// The same, or the Cluster.
+    pub fn failing(&self) -> Result<&dyn Failing, String> {
+        match self {
+            Self::Sentinels(watched) => Ok(watched),
+            Self::RedisCluster(slotted) => Ok(slotted),
+            _ => Err("there are no replicas".to_owned()),
+        }
     }
 
-    /// The server that steps without a name mean.
+    /// The Cluster.
+    pub fn slotted(&self) -> Result<&Slotted, String> {
+        match self {
+            Self::RedisCluster(slotted) => Ok(slotted),
+            _ => Err("there is no Cluster".to_owned()),
+        }
+    }
+
+    /// The NATS server of redisnats.
+    pub fn nats(&self) -> Result<&NatsPart, String> {
+        match self {
+            Self::RedisNats(nats, _) => Ok(nats),
+            _ => Err("there is no NATS that can be killed".to_owned()),
+        }
+    }
+
+    /// Whether a link can stand before it: others name addresses themselves.
+    pub fn takes_links(&self) -> bool {
+        matches!(self, Self::Redis(_) | Self::RedisLists(_) | Self::Nats(..) | Self::RedisNats(..))
+    }
+
+    /// Keeps a copy of what it knows now, which is what it knows when it is started again.
+    pub fn save(&self) {
+        let said = self.single().ask(&["SAVE"]);
+        assert!(said.contains("OK"), "redis does not save: {said}");
+    }
+
+    /// The Redis that steps without a name mean.
     fn single(&self) -> &Server {
         match self {
-            Self::Redis(server) | Self::RedisLists(server) => server,
+            Self::Redis(server) | Self::RedisLists(server) | Self::RedisNats(_, server) => server,
             _ => panic!("a scenario with a broker of several parts must name the part"),
         }
     }

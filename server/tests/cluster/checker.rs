@@ -222,8 +222,7 @@ impl Checker {
             let epochs: HashSet<Word> = subscription.told.iter().map(|told| told.epoch).collect();
             for (id, acked) in self.acked.get(channel).into_iter().flatten() {
                 if let Some((_, at)) = subscription.got.get(id) {
-                    let due = self.due(acked.at);
-                    self.verdict.worst_delay = self.verdict.worst_delay.max(at.saturating_sub(due));
+                    self.verdict.worst_delay = self.verdict.worst_delay.max(self.delay(acked.at, *at));
                     continue;
                 }
                 let covers = |told: &Told| {
@@ -277,9 +276,9 @@ impl Checker {
         }
     }
 
-    /// When a message acknowledged at `at` should be there: at once, or when what was broken is whole.
-    fn due(&self, at: Micros) -> Micros {
-        let during = self.faults.iter().find(|(from, to)| *from <= at && at < *to);
-        during.map_or(at, |(_, to)| *to)
+    /// How long a message was on its way while nothing was broken.
+    fn delay(&self, acked: Micros, got: Micros) -> Micros {
+        let broken = self.faults.iter().map(|(from, to)| got.min(*to).saturating_sub(acked.max(*from)));
+        got.saturating_sub(acked).saturating_sub(broken.sum())
     }
 }

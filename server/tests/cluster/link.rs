@@ -92,8 +92,11 @@ async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut state: watch::R
         let Ok(now) = state.wait_for(|state| *state != State::Frozen).await.map(|state| *state) else {
             break;
         };
-        if let State::Slow(delay) = now {
-            tokio::time::sleep(delay).await;
+        match now {
+            State::Slow(delay) => tokio::time::sleep(delay).await,
+            // What was held back goes with the connection.
+            State::Cut => break,
+            State::Whole | State::Frozen => {}
         }
         if to.write_all(&buffer[..length]).await.is_err() {
             break;

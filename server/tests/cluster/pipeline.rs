@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -52,16 +53,18 @@ impl Pipeline {
         }
         let mut ticks = interval(Duration::from_secs(1) / self.rate);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        for (number, channel) in self.channels.iter().cycle().enumerate() {
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break,
-                _ = ticks.tick() => {}
+        'messages: for (number, channel) in self.channels.iter().cycle().enumerate() {
+            let next = number % ways.len();
+            loop {
+                let has_room = ways[next].under_way.len() < WINDOW;
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => break 'messages,
+                    _ = ticks.tick(), if has_room => break,
+                    // Read as it comes: among replies there are pings, which wait for no window.
+                    () = self.hear(&mut ways) => {}
+                }
             }
-            let count = ways.len();
-            let way = &mut ways[number % count];
-            while way.under_way.len() >= WINDOW {
-                self.acknowledged(way).await;
-            }
+            let way = &mut ways[next];
             let id = format!("{}-{number}", self.name);
             self.log.write(Event::Try { id: id.clone(), ch: channel.clone() });
             let command = json!({"id": number + 2, "publish": {"channel": **channel, "data": {"id": id}}});
@@ -73,6 +76,11 @@ impl Pipeline {
                 self.acknowledged(way).await;
             }
         }
+    }
+
+    /// Reads what arrives next on any connection.
+    async fn hear(&self, ways: &mut [Way]) {
+        select_all(ways.iter_mut().map(|way| Box::pin(self.acknowledged(way)))).await;
     }
 
     /// Reads what arrives next; replies come in the order of the commands.

@@ -84,7 +84,7 @@ struct Message {
 
 impl Publisher {
     /// Publishes until `stop`, and then until the last message is acknowledged.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(self, mut stop: watch::Receiver<bool>, mut hush: watch::Receiver<bool>) {
         let batch = self.batch.clamp(1, self.channels.len());
         let every = Duration::from_secs(1) * u32::try_from(batch).unwrap_or(u32::MAX) / self.rate;
         let mut ticks = interval(every);
@@ -96,6 +96,8 @@ impl Publisher {
                 _ = stop.wait_for(|stop| *stop) => return,
                 _ = ticks.tick() => {}
             }
+            // Whoever hushed publishers lets them speak before they are stopped.
+            let _ = hush.wait_for(|hush| !*hush).await;
             let messages = numbered.by_ref().take(batch).map(|(number, channel)| self.next(number, channel));
             self.keep(messages.collect(), &mut at).await;
         }

@@ -1,11 +1,11 @@
 //! Runs a scenario: brings up the cluster and its load, does what the timeline says, and gives the log to the checker.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use regex::Regex;
 use serde_json::{Value, json};
@@ -15,8 +15,8 @@ use tokio::task::{JoinSet, block_in_place};
 use tokio::time::timeout;
 
 use crate::bars::Size;
-use crate::board::Board;
-use crate::broker::{Broker, Watched};
+use crate::board::{Board, Position};
+use crate::broker::{Broker, Failing, Watched};
 use crate::checker;
 use crate::link::{Link, State};
 use crate::log::{Event, Log};
@@ -26,6 +26,7 @@ use crate::pipeline::Pipeline;
 use crate::publisher::{API_KEY, Api, Publisher};
 use crate::sampler::Sampler;
 use crate::scenario::{Load, Publishing, Scenario, Step, merged};
+use crate::slots::Slotted;
 use crate::subscriber::Subscriber;
 use crate::verdict::Verdict;
 use crate::ways::Ways;
@@ -74,6 +75,10 @@ struct Stage {
     board: Arc<Board>,
     ways: Arc<Ways>,
     channels: Vec<Arc<str>>,
+    /// Whether publishers are to say nothing.
+    hush: watch::Sender<bool>,
+    /// Where subscriptions were whose streams a primary took with it.
+    forgotten: Mutex<HashMap<(u32, Arc<str>), Position>>,
     /// Channels of each client.
     subscribed: Vec<Vec<Arc<str>>>,
     hearing: Mutex<Hearing>,
@@ -137,6 +142,8 @@ impl Stage {
             board: Arc::default(),
             ways,
             channels,
+            hush: watch::Sender::new(false),
+            forgotten: Mutex::default(),
             subscribed,
             hearing: Mutex::default(),
             reads: Mutex::default(),
@@ -189,7 +196,8 @@ impl Stage {
             Publishing::Backends | Publishing::Racing => {
                 let racing = load.publishing == Publishing::Racing;
                 let name = if racing { "all".to_owned() } else { format!("p{index}") };
-                tasks.spawn_on(self.publisher(name, index, load).run(stopped), &self.beside);
+                let publisher = self.publisher(name, index, load);
+                tasks.spawn_on(publisher.run(stopped, self.hush.subscribe()), &self.beside);
             }
             Publishing::Pipelined | Publishing::PipelinedOverAll => {
                 let mut addresses = self.ways.addresses_from(index);
@@ -299,11 +307,34 @@ impl Stage {
             Step::Start(target) if target == "broker" => block_in_place(|| self.broker.restart()),
             Step::Pause(target) if target == "broker" => block_in_place(|| self.broker.pause()),
             Step::Resume(target) if target == "broker" => block_in_place(|| self.broker.resume()),
-            Step::KillPrimary => block_in_place(|| self.broker.watched().map(Watched::kill_primary))?,
+            Step::KillPrimary => block_in_place(|| self.broker.failing().map(Failing::kill_primary))?,
             Step::KillSentinel => block_in_place(|| self.broker.watched().map(Watched::kill_sentinel))?,
-            Step::Failover => block_in_place(|| self.broker.watched().map(Watched::order_failover))?,
-            Step::Elected => block_in_place(|| self.broker.watched().map(Watched::elected))?,
-            Step::StartFormer => block_in_place(|| self.broker.watched().map(Watched::start_former))?,
+            Step::Failover => block_in_place(|| self.broker.failing().map(|of| of.order_failover(false)))?,
+            Step::FailoverForced => {
+                block_in_place(|| self.broker.failing().map(|of| of.order_failover(true)))?
+            }
+            Step::Elected => block_in_place(|| self.broker.failing().map(Failing::elected))?,
+            Step::StartFormer => block_in_place(|| self.broker.failing().map(Failing::start_former))?,
+            Step::HoldReplicaBack => {
+                block_in_place(|| self.broker.slotted().map(Slotted::hold_replica_back))?
+            }
+            Step::KillForgotten => self.kill_forgotten()?,
+            Step::Deafen => block_in_place(|| self.broker.slotted().map(Slotted::deafen))?,
+            Step::BeginToMove => block_in_place(|| self.broker.slotted().map(Slotted::begin_to_move))?,
+            Step::FinishMoving => block_in_place(|| self.broker.slotted().map(Slotted::finish_moving))?,
+            Step::Save => {
+                self.remember(&self.channels);
+                block_in_place(|| self.broker.save());
+            }
+            Step::KillNats => self.broker.nats()?.kill().await,
+            Step::StartNats => self.broker.nats()?.restart().await,
+            Step::Hush => {
+                self.hush.send_replace(true);
+            }
+            Step::Speak => {
+                self.hush.send_replace(false);
+            }
+            Step::Told(limit) => self.told(*limit).await?,
             Step::DetachReplica => block_in_place(|| self.broker.watched().map(Watched::detach_replica))?,
             Step::Kill(name) => block_in_place(|| self.member(name).map(|member| member.node.kill()))?,
             Step::Start(name) => block_in_place(|| self.member(name)?.node.start())?,
@@ -325,6 +356,7 @@ impl Stage {
                 self.until("publications", || self.board.count() >= target).await?;
             }
             Step::Delivered => self.until("deliveries", || !self.board.is_behind()).await?,
+            Step::Recovered => self.until("deliveries", || !self.board.is_placed_behind()).await?,
             Step::Ready(name) => self.ready(&self.member(name)?.node, 200).await?,
             Step::Blind(name) => self.ready(&self.member(name)?.node, 503).await?,
             Step::Present => self.present().await?,
@@ -336,6 +368,37 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    fn kill_forgotten(&self) -> Result<(), String> {
+        let slotted = self.broker.slotted()?;
+        let concerned = block_in_place(|| slotted.kill_forgotten(&self.channels));
+        self.remember(&concerned);
+        Ok(())
+    }
+
+    /// Remembers in which streams subscriptions of some channels are.
+    fn remember(&self, channels: &[Arc<str>]) {
+        let positions = self.board.positions(channels);
+        *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner) = positions;
+    }
+
+    /// Waits until no subscription is in a stream it was remembered in.
+    async fn told(&self, limit: Duration) -> Result<(), String> {
+        let mut forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if forgotten.is_empty() {
+            return Err("no stream is lost".to_owned());
+        }
+        // Whoever has no position cannot be told anything.
+        forgotten.retain(|_, position| !position.epoch.is_empty());
+        let told = || {
+            let now = self.board.positions(&self.channels);
+            forgotten.iter().all(|(key, before)| now.get(key).is_some_and(|now| now.epoch != before.epoch))
+        };
+        let begun = Instant::now();
+        self.until("news of the loss", told).await?;
+        let took = begun.elapsed();
+        if crate::scenario::nightly() && took > limit { Err(format!("told after {took:?}")) } else { Ok(()) }
     }
 
     fn become_program(&self, name: &str, binary: PathBuf) -> Result<(), String> {

@@ -156,14 +156,39 @@ pub enum Step {
     KillPrimary,
     /// Ends one Sentinel at once.
     KillSentinel,
-    /// Orders Sentinels to make the replica the primary; the primary lives on.
+    /// Orders a replica to become a primary; its primary lives on.
     Failover,
-    /// Waits until Sentinels name another primary.
+    /// The same, and a primary of a Cluster is not asked.
+    FailoverForced,
+    /// Waits until the primary that went has a successor.
     Elected,
     /// Starts the former primary again, as a replica.
     StartFormer,
     /// Takes the replica away from the primary; it lives on as a server of its own that nobody names.
     DetachReplica,
+    /// Takes a replica of a Cluster off the stream of its primary, which nobody listens to.
+    HoldReplicaBack,
+    /// Kills that primary at once; its replica does not know all it acknowledged.
+    KillForgotten,
+    /// Ends all connections that listen at a Cluster.
+    Deafen,
+    /// Begins to move the slot of one channel, another each time, to another primary of a Cluster.
+    BeginToMove,
+    /// Ends that.
+    FinishMoving,
+    /// What the Redis knows now is what it knows when it is started again.
+    Save,
+    /// Ends NATS at once.
+    KillNats,
+    /// Starts NATS again.
+    StartNats,
+    /// Publishers finish what they are at and say nothing more.
+    Hush,
+    /// They go on.
+    Speak,
+    /// Waits, in the long form no longer than this, until every client is told that the streams it was in are over:
+    /// those of the primary that was killed, or all.
+    Told(#[serde(deserialize_with = "duration")] Duration),
     /// Starts a process again.
     Start(String),
     /// Starts a node that ended as the server of this repository, on the same configuration.
@@ -200,6 +225,8 @@ pub enum Step {
     Published(#[serde(deserialize_with = "sized")] u64),
     /// Waits until every subscriber has everything.
     Delivered,
+    /// Waits until every subscriber that has a position has everything.
+    Recovered,
     /// Waits until `/ready` of a node answers 200.
     Ready(String),
     /// Waits until `/ready` of a node answers 503.

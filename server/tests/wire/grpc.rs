@@ -73,7 +73,7 @@ impl Ending {
         let metadata = self.0.metadata().clone().into_headers();
         let metadata: Map<String, Value> = metadata
             .iter()
-            .filter(|(name, _)| name.as_str().starts_with("gyre-"))
+            .filter(|(name, _)| name.as_str().starts_with("gyre-") || *name == "grpc-retry-pushback-ms")
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
             .collect();
         json!({"status": format!("{:?}", self.0.code()), "message": self.0.message(), "metadata": metadata})

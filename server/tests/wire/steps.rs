@@ -19,7 +19,7 @@
 //! | `expect_control: {opcode, text}` | a ping or pong frame comes next |
 //! | `offsets: {channel, from, to}` | publications of the channel, in the next subscribe reply and in pushes, have exactly these offsets in order |
 //! | `quiet: true` | nothing arrives before the reply to a command sent now |
-//! | `closed: [code, reason]`, `dropped: true` | the server closes with this code (`skip: true` passes over messages before it), or without one |
+//! | `closed: [code, reason]`, `dropped: true` | the server closes with this code, or without one (`skip: true` passes over messages before it) |
 //! | `ends: [code, …]` | the connection ends with one of these close codes or without a code |
 //! | `ended: {status, message, metadata}`, `ended: {code, reason}` | the gRPC call, whose end was read, ended with this; the session of WebTransport ends with this |
 //! | `close: code`, `cut: true` | the client closes with a frame, or drops the connection; in a gRPC call, it ends its side or cancels |

@@ -4,6 +4,7 @@
 //! messages are encoded and framed once for all streams that get them.
 
 pub mod messages;
+pub mod pushes;
 pub mod status;
 
 use crate::reactor::{ResponseBody, Trailers};

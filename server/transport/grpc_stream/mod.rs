@@ -1,17 +1,14 @@
 //! The client protocol over gRPC, service `gyre.realtime.v1.Realtime`: commands and replies as messages of one
 //! stream, or pushes alone.
 
-use super::framing::Framing;
 use super::grpc::messages::Messages;
-use super::grpc::{status, stream};
+use super::grpc::{pushes, status, stream};
 use crate::observability::Transport as TransportName;
-use crate::protocol::Encoding;
-use crate::reactor::{Handshake, Input, Reactor, Wire};
+use crate::reactor::{Handshake, Input, Reactor};
 use crate::session::{Close, Origin};
-use gyre_proto::client;
+use gyre_proto::client::ConnectRequest;
 use gyre_proto::codes::DisconnectCode;
 use http::{Request, Response};
-use prost::Message;
 use tonic::body::Body as GrpcBody;
 use tonic::{Code, Status};
 
@@ -40,7 +37,7 @@ pub fn connect(
         Ok(messages) => messages,
         Err(status) => return status.into_http(),
     };
-    let handshake = Handshake { origin, ..Handshake::new(TransportName::GrpcStream, wire(false)) };
+    let handshake = Handshake { origin, ..Handshake::new(TransportName::GrpcStream, pushes::wire(false)) };
     let (body, input) = reactor.accept_body(handshake);
     tokio::spawn(read(messages, input));
     stream(body, status::told_by_status)
@@ -53,30 +50,9 @@ pub async fn consume(
     origin: Origin,
     reactor: &Reactor,
 ) -> Response<GrpcBody> {
-    let connect = match connect_request(request, options).await {
-        Ok(connect) => connect,
-        Err(status) => return status.into_http(),
-    };
-    let handshake = Handshake {
-        origin,
-        connect: Some(Box::new(connect)),
-        ..Handshake::new(TransportName::GrpcStream, wire(true))
-    };
-    let (body, _) = reactor.accept_body(handshake);
-    stream(body, status::told_by_status)
-}
-
-fn wire(unidirectional: bool) -> Wire {
-    Wire { encoding: Encoding::Protobuf, framing: Framing::Grpc, unidirectional, ..Wire::default() }
-}
-
-async fn connect_request(
-    request: Request<GrpcBody>,
-    options: Options,
-) -> Result<client::ConnectRequest, Status> {
-    let message = Messages::new(request, options.message_size)?.only().await?;
-    client::ConnectRequest::decode(message)
-        .map_err(|error| Status::internal(format!("request is no connect request: {error}")))
+    let handshake = Handshake { origin, ..Handshake::new(TransportName::GrpcStream, pushes::wire(true)) };
+    let as_it_is: fn(ConnectRequest) -> ConnectRequest = |request| request;
+    pushes::open(request, options.message_size, as_it_is, handshake, status::told_by_status, reactor).await
 }
 
 /// Hands the commands of a peer to its connection until either side ends.

@@ -1,16 +1,11 @@
 //! Unidirectional gRPC, service `centrifugal.centrifugo.unistream.CentrifugoUniStream`.
 
-use super::framing::Framing;
-use super::grpc::messages::Messages;
-use super::grpc::{status, stream};
+use super::grpc::{pushes, status};
 use crate::observability::Transport as TransportName;
-use crate::protocol::Encoding;
-use crate::reactor::{Handshake, Reactor, Wire};
+use crate::reactor::{Handshake, Reactor};
 use crate::session::Origin;
 use gyre_proto::{client, unistream};
 use http::{Request, Response};
-use prost::Message;
-use tonic::Status;
 use tonic::body::Body as GrpcBody;
 
 /// Path of the stream of pushes.
@@ -30,33 +25,16 @@ pub async fn consume(
     origin: Origin,
     reactor: &Reactor,
 ) -> Response<GrpcBody> {
-    let connect = match connect_request(request, options).await {
-        Ok(connect) => connect,
-        Err(status) => return status.into_http(),
-    };
-    let wire = Wire {
-        encoding: Encoding::Protobuf,
-        framing: Framing::Grpc,
-        unidirectional: true,
-        ..Wire::default()
-    };
-    let handshake = Handshake {
-        origin,
-        connect: Some(Box::new(connect)),
-        ..Handshake::new(TransportName::UniGrpc, wire)
-    };
-    let (body, _) = reactor.accept_body(handshake);
-    stream(body, status::told_by_message)
-}
-
-async fn connect_request(
-    request: Request<GrpcBody>,
-    options: Options,
-) -> Result<client::ConnectRequest, Status> {
-    let message = Messages::new(request, options.message_size)?.only().await?;
-    let request = unistream::ConnectRequest::decode(message)
-        .map_err(|error| Status::internal(format!("request is no connect request: {error}")))?;
-    Ok(in_client_protocol(request))
+    let handshake = Handshake { origin, ..Handshake::new(TransportName::UniGrpc, pushes::wire(true)) };
+    pushes::open(
+        request,
+        options.message_size,
+        in_client_protocol,
+        handshake,
+        status::told_by_message,
+        reactor,
+    )
+    .await
 }
 
 /// The same request in the words of the client protocol.
@@ -75,6 +53,7 @@ fn in_client_protocol(request: unistream::ConnectRequest) -> client::ConnectRequ
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prost::Message as _;
     use std::collections::BTreeMap;
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout};
 
 /// Time a set of servers has to find itself again.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 enum Heard {
     Publication(StreamPosition),
@@ -37,15 +37,15 @@ impl Receiver for Recorder {
 }
 
 /// A broker with one subscribed channel.
-struct Watched {
-    broker: Arc<RedisBroker>,
-    channel: Arc<str>,
+pub(super) struct Watched {
+    pub(super) broker: Arc<RedisBroker>,
+    pub(super) channel: Arc<str>,
     heard: UnboundedReceiver<Heard>,
     gaps: usize,
 }
 
 impl Watched {
-    async fn open(shards: Vec<ShardSettings>, settings: &RedisBrokerSettings) -> Self {
+    pub(super) async fn open(shards: Vec<ShardSettings>, settings: &RedisBrokerSettings) -> Self {
         let (sender, heard) = unbounded_channel();
         let broker = start(Arc::new(Recorder(sender)), shards, settings).await;
         let channel: Arc<str> = format!("healing-{}", crate::seams::random_id()).into();
@@ -69,7 +69,7 @@ impl Watched {
     }
 
     /// Publishes until something that was taken arrives; returns its position.
-    async fn delivers(&mut self) -> StreamPosition {
+    pub(super) async fn delivers(&mut self) -> StreamPosition {
         let deadline = Instant::now() + PATIENCE;
         loop {
             assert!(Instant::now() < deadline, "nothing arrives any more");
@@ -83,6 +83,14 @@ impl Watched {
                 }
             }
         }
+    }
+
+    /// How often it was told to compare positions.
+    pub(super) fn gaps(&mut self) -> usize {
+        while let Ok(heard) = self.heard.try_recv() {
+            self.gaps += usize::from(matches!(heard, Heard::Gap));
+        }
+        self.gaps
     }
 
     async fn until(&self, what: &str, done: impl Fn(&RedisBroker) -> bool) {
@@ -108,7 +116,7 @@ impl Watched {
 }
 
 /// Runs what blocks beside the tests that share this runtime.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("the work ends")
 }
 

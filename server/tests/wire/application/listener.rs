@@ -19,6 +19,8 @@ pub(super) struct Peer {
     pub stream: Box<dyn Stream>,
     /// It showed a certificate that the application trusts.
     pub certificate: bool,
+    /// TLS agreed on HTTP/2.
+    pub http2: bool,
 }
 
 impl Listener {
@@ -50,9 +52,11 @@ impl Listener {
 
 async fn accept(socket: TcpStream, acceptor: Option<TlsAcceptor>) -> Option<Peer> {
     let Some(acceptor) = acceptor else {
-        return Some(Peer { stream: Box::new(socket), certificate: false });
+        return Some(Peer { stream: Box::new(socket), certificate: false, http2: false });
     };
     let stream = acceptor.accept(socket).await.ok()?;
-    let certificate = stream.get_ref().1.peer_certificates().is_some();
-    Some(Peer { stream: Box::new(stream), certificate })
+    let session = stream.get_ref().1;
+    let (certificate, http2) =
+        (session.peer_certificates().is_some(), session.alpn_protocol() == Some(b"h2"));
+    Some(Peer { stream: Box::new(stream), certificate, http2 })
 }
