@@ -15,6 +15,7 @@ use futures_util::{Stream, StreamExt, stream};
 use gyre_proto::proxy as wire;
 use http::HeaderMap;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Status, Streaming};
@@ -111,10 +112,13 @@ impl Target {
                     return Err(self.failed(error.into()));
                 }
                 let room = self.allowance.room(self.timeout / 2);
-                self.through_gate(post(http, refusals, entries, body.into(), A::REPEATABLE, room)).await
+                // Pinned before it is handed on: a call is some kilobytes, and moving it costs as much as its work.
+                let call = pin!(post(http, refusals, entries, body.into(), A::REPEATABLE, room));
+                self.through_gate(call).await
             }
             Backend::Grpc(grpc) => {
-                self.through_gate(async { settled(grpc.call(entries, question, self.timeout).await?) }).await
+                let call = pin!(async { settled(grpc.call(entries, question, self.timeout).await?) });
+                self.through_gate(call).await
             }
         }
     }
