@@ -17,8 +17,9 @@ const MOST_AT_ONCE: f64 = 1.15;
 /// Part of the time granted within which the last connection is ended.
 const SHARE_OF_TIME: f64 = 0.8;
 
-/// Ends all connections with `close`, about `rate` each second, or as many more as are needed to be done within `time`. When some go is left to chance a little, so that nodes that are restarted
-/// together do not send their clients away in step.
+/// Ends all connections with `close`, about `rate` each second, or as many more as are needed to be done within `time`.
+/// When some go is left to chance a little, so that nodes that are restarted together do not send their clients away in
+/// step.
 pub async fn drain(reactor: &Reactor, close: Close, rate: usize, time: Duration) {
     let mut pace = Pace::new(rate, reactor.open_connections(), time);
     let began = Instant::now();

@@ -120,13 +120,20 @@ impl ConnectionEndpoints for Endpoints {
 }
 
 impl Endpoints {
-    /// The answer to a peer that comes when there are enough, or too late, and when to come back.
-    pub(super) fn refuse(&self) -> Option<Response<Body>> {
-        if !self.node.is_leaving() {
-            let now = Instant::now();
-            let limit = self.gate.admit(self.reactor.authenticated_connections(), now).err()?;
-            ConnectionLimitReached { limit, now }.emit(&self.metrics);
+    /// Why a peer that comes now is not taken: there are enough, or it is too late.
+    pub(super) fn refusal(&self) -> Option<&'static str> {
+        if self.node.is_leaving() {
+            return Some("the node is shutting down");
         }
+        let now = Instant::now();
+        let limit = self.gate.admit(self.reactor.authenticated_connections(), now).err()?;
+        ConnectionLimitReached { limit, now }.emit(&self.metrics);
+        Some("connection limit reached")
+    }
+
+    /// The answer to such a peer, which says when to come back.
+    fn refuse(&self) -> Option<Response<Body>> {
+        self.refusal()?;
         let mut response = status(StatusCode::SERVICE_UNAVAILABLE);
         response.headers_mut().insert(RETRY_AFTER, retry_after());
         Some(response)

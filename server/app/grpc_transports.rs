@@ -127,9 +127,7 @@ impl Endpoints {
 
     /// Why a call is not taken: there are enough connections, or a page calls that may not.
     fn refuse_call(&self, headers: &HeaderMap) -> Option<Status> {
-        if self.refuse().is_some() {
-            let leaving = self.node.is_leaving();
-            let reason = if leaving { "the node is shutting down" } else { "connection limit reached" };
+        if let Some(reason) = self.refusal() {
             let mut metadata = MetadataMap::new();
             let pause = u64::try_from(retry_pause().as_millis()).unwrap_or(u64::MAX);
             metadata.insert(PUSHBACK, MetadataValue::from(pause));

@@ -19,6 +19,23 @@ use std::future::Future;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+/// A receiver nothing is expected of.
+pub(crate) struct Ignore;
+
+impl Receiver for Ignore {
+    fn publication(
+        &self,
+        _: &Arc<str>,
+        _: Arc<Publication>,
+        _: StreamPosition,
+        _: bool,
+        _: Option<Arc<Publication>>,
+    ) {
+    }
+    fn join(&self, _: &Arc<str>, _: Arc<ClientInfo>) {}
+    fn leave(&self, _: &Arc<str>, _: Arc<ClientInfo>) {}
+}
+
 /// How to judge one engine.
 pub(crate) trait Bench: Send + Sync + Sized + 'static {
     /// What the engine offers at all.

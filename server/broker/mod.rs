@@ -113,9 +113,7 @@ pub trait Broker: Send + Sync + 'static {
         limit: Option<u64>,
         meta_ttl: Duration,
     ) -> MaybeReady<Result<HistoryPage, BrokerError>> {
-        let since = StreamPosition { offset: since, ..Default::default() };
-        let filter = HistoryFilter { limit, since: Some(since), reverse: false };
-        self.history(channel, filter, meta_ttl)
+        self.history(channel, HistoryFilter::after(since, limit), meta_ttl)
     }
     /// Removes retained publications; offset, epoch and version stay.
     fn remove_history(&self, channel: &Arc<str>) -> MaybeReady<Result<(), BrokerError>>;

@@ -166,6 +166,14 @@ pub struct HistoryFilter {
     pub reverse: bool,
 }
 
+impl HistoryFilter {
+    /// What follows an offset, of whatever epoch.
+    pub fn after(offset: u64, limit: Option<u64>) -> Self {
+        let since = StreamPosition { offset, ..StreamPosition::default() };
+        Self { limit, since: Some(since), reverse: false }
+    }
+}
+
 /// A part of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistoryPage {

@@ -1,8 +1,8 @@
 //! The contract, and what only this engine promises: exact moments, bounded memory, cheap clocks.
 
 use super::*;
-use crate::broker::contract_tests::{Bench, broker_contract};
-use crate::broker::{Epoch, Publication, StreamPosition};
+use crate::broker::contract_tests::{Bench, Ignore, broker_contract};
+use crate::broker::{Epoch, StreamPosition};
 use crate::seams::VirtualClock;
 
 /// An engine on a virtual clock; `SWEEPS` says whether the application sweeps.
@@ -35,22 +35,6 @@ mod swept {
 
 mod never_swept {
     super::broker_contract!(super::MemoryBench<false>);
-}
-
-struct Ignore;
-
-impl Receiver for Ignore {
-    fn publication(
-        &self,
-        _: &Arc<str>,
-        _: Arc<Publication>,
-        _: StreamPosition,
-        _: bool,
-        _: Option<Arc<Publication>>,
-    ) {
-    }
-    fn join(&self, _: &Arc<str>, _: Arc<ClientInfo>) {}
-    fn leave(&self, _: &Arc<str>, _: Arc<ClientInfo>) {}
 }
 
 const UNIX: u64 = 1_700_000_000_000;

@@ -271,8 +271,7 @@ impl Channels {
     /// Whether the stream is another than the one in which something was seen. When it bears its name nevertheless, it
     /// gets a new epoch, so that everybody learns of it.
     pub(super) async fn fate(&self, channel: &Arc<str>, seen: &Seen) -> Result<Fate, RedisError> {
-        let before = StreamPosition { offset: seen.offset - 1, epoch: seen.epoch.clone() };
-        let filter = HistoryFilter { limit: Some(1), since: Some(before), reverse: false };
+        let filter = HistoryFilter::after(seen.offset - 1, Some(1));
         let page = self.history(channel, &filter, Duration::ZERO).await?;
         let there = page.publications.first().map(|there| &**there);
         if !self.witness.contradicts(seen, &page.position, there) {

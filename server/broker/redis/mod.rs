@@ -278,17 +278,14 @@ impl Broker for RedisBroker {
     ) -> MaybeReady<Result<HistoryPage, BrokerError>> {
         let (channels, channel, reads) = (self.of(channel), channel.clone(), self.reads.clone());
         MaybeReady::later(async move {
-            let filter = |offset, limit| {
-                let position = StreamPosition { offset, ..Default::default() };
-                HistoryFilter { limit, since: Some(position), reverse: false }
-            };
-            let aside = shared(&reads, channels.clone(), channel.clone(), filter(since, limit), meta_ttl);
+            let filter = HistoryFilter::after(since, limit);
+            let aside = shared(&reads, channels.clone(), channel.clone(), filter, meta_ttl);
             if channels.listening.is_empty() {
                 // What arrives comes another way.
                 return aside.await.map_err(unavailable);
             }
             let read = |since, limit| {
-                let (filter, channels, channel) = (filter(since, limit), &channels, &channel);
+                let (filter, channels, channel) = (HistoryFilter::after(since, limit), &channels, &channel);
                 async move { channels.history(channel, &filter, meta_ttl).await }
             };
             channels.tails.after(&channel, since, limit, read, aside).await.map_err(unavailable)

@@ -38,6 +38,12 @@ fn succeed(respond: &mut SendResponse<Bytes>) {
     respond.send_response(Response::new(()), true).unwrap();
 }
 
+/// Answers one request, and serves the connection until its end.
+async fn answer_one(mut served: Served<TcpStream, Bytes>) {
+    succeed(&mut next(&mut served).await.1);
+    let _ended = served.accept().await;
+}
+
 #[tokio::test]
 async fn calls_share_a_connection_and_open_another_when_it_is_gone() {
     let (listener, http2) = pair().await;
@@ -49,9 +55,7 @@ async fn calls_share_a_connection_and_open_another_when_it_is_gone() {
         // The third gets no answer: its connection ends.
         drop(next(&mut first).await);
         drop(first);
-        let mut second = accept(&listener).await;
-        succeed(&mut next(&mut second).await.1);
-        let _ended = second.accept().await;
+        answer_one(accept(&listener).await).await;
     };
     let calls = async {
         let (one, two) = join(call(&http2), call(&http2)).await;
@@ -71,9 +75,7 @@ async fn opening_outlives_who_asked_for_it() {
     let (socket, _) = listener.accept().await.unwrap();
     drop(asked);
     let application = async {
-        let mut served: Served<TcpStream, Bytes> = h2::server::handshake(socket).await.unwrap();
-        succeed(&mut next(&mut served).await.1);
-        let _ended = served.accept().await;
+        answer_one(h2::server::handshake(socket).await.unwrap()).await;
     };
     let calls = async {
         call(&http2).await.expect("the connection that was being opened");
@@ -93,9 +95,7 @@ async fn who_cannot_be_reached_fails_every_call_at_once_and_is_tried_again() {
     }
     let listener = TcpListener::bind(address).await.unwrap();
     let application = async {
-        let mut served = accept(&listener).await;
-        succeed(&mut next(&mut served).await.1);
-        let _ended = served.accept().await;
+        answer_one(accept(&listener).await).await;
     };
     let calls = async {
         call(&http2).await.expect("it is back");

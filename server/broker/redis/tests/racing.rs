@@ -1,25 +1,8 @@
 //! What many publishers at once cost.
 
 use super::*;
+use crate::broker::contract_tests::Ignore;
 use futures_util::{StreamExt, stream};
-
-struct Deaf;
-
-impl Receiver for Deaf {
-    fn publication(
-        &self,
-        _: &Arc<str>,
-        _: Arc<Publication>,
-        _: StreamPosition,
-        _: bool,
-        _: Option<Arc<Publication>>,
-    ) {
-    }
-
-    fn join(&self, _: &Arc<str>, _: Arc<ClientInfo>) {}
-
-    fn leave(&self, _: &Arc<str>, _: Arc<ClientInfo>) {}
-}
 
 /// Publications that are made, and how many wait for their answers at any time.
 const PUBLICATIONS: u64 = 2000;
@@ -28,7 +11,7 @@ const AT_ONCE: usize = 200;
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn publishers_that_race_give_no_reason_to_read_the_history() {
     let server = Server::start(&[]);
-    let broker = start(Arc::new(Deaf), vec![single(&server)], &settings()).await;
+    let broker = start(Arc::new(Ignore), vec![single(&server)], &settings()).await;
     let channel: Arc<str> = "racing".into();
     broker.subscribe(&channel).await.unwrap();
     let tops = stream::iter(0..PUBLICATIONS)
